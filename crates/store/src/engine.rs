@@ -1,0 +1,5 @@
+//! Not built yet.
+
+/// A handle to the store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {}

@@ -1,0 +1,6 @@
+//! Decoys of the room `files`: one file and two lines each.
+
+use coalmine_core::DecoyKind;
+
+/// Every decoy of this room.
+pub static KINDS: &[&DecoyKind] = &[];
