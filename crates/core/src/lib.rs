@@ -9,6 +9,8 @@ pub mod event;
 pub mod seed;
 pub mod settings;
 pub mod sighting;
+#[cfg(feature = "testing")]
+pub mod suite;
 pub mod text;
 pub mod time;
 pub mod token;
