@@ -7,11 +7,117 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::event::Field;
+use crate::event::{Field, Logtype, Shape};
 use crate::settings::Fault;
-use crate::{Seed, Timestamp};
+use crate::{EventKind, Seed, Timestamp};
+
+/// Catalogue key of the event that every touched token raises.
+pub const EVENT_KEY: &str = "canarytoken";
+
+/// The event kind of touched tokens. `logtypes` are those of the token kinds, which this room
+/// doesn't know.
+pub const fn event_kind(logtypes: &'static [Logtype]) -> EventKind {
+    EventKind {
+        key: EVENT_KEY,
+        title: "Canarytoken triggered",
+        doc: "Somebody touched a token.\nThe token's kind may add fields of its own.\n",
+        logtypes,
+        fields: EVENT_FIELDS,
+        timestamps: true,
+    }
+}
+
+/// The fields that the channels give every such event.
+const EVENT_FIELDS: &[Field] = &[
+    field("type", Shape::String, false, "The token's kind.", || {
+        json!("http")
+    }),
+    field("kind", Shape::String, false, "The token's kind.", || {
+        json!("http")
+    }),
+    field(
+        "channel",
+        Shape::String,
+        false,
+        "How it was touched: `http` or `dns`.",
+        || json!("http"),
+    ),
+    field(
+        "canarytoken",
+        Shape::String,
+        false,
+        "The token's unique string.",
+        || json!("4ylq9w1xk0d3v5m7s2b8n6c1z"),
+    ),
+    field(
+        "headers",
+        Shape::Object,
+        true,
+        "Headers of the request, as sent; HTTP only.",
+        || json!({"User-Agent": "curl/8.5.0"}),
+    ),
+    field(
+        "url",
+        Shape::String,
+        true,
+        "The URL asked for; HTTP only.",
+        || json!("http://tokens.example.com/4ylq9w1xk0d3v5m7s2b8n6c1z/index.html"),
+    ),
+    field(
+        "hostname",
+        Shape::String,
+        true,
+        "The name asked for; DNS only.",
+        || json!("4ylq9w1xk0d3v5m7s2b8n6c1z.tokens.example.com"),
+    ),
+    field(
+        "description",
+        Shape::String,
+        false,
+        "The token's kind, for people.",
+        || json!("Canarytoken triggered"),
+    ),
+    field(
+        "logtype",
+        Shape::String,
+        false,
+        "The incident's number.",
+        || json!("17000"),
+    ),
+    field(
+        "geoip",
+        Shape::Object,
+        true,
+        "Where the source is, if a database is configured.",
+        || json!({"country": "NL"}),
+    ),
+    field(
+        "additional_info",
+        Shape::Object,
+        true,
+        "What the channel learnt beyond that: method, query parameters, size of the body; type of \
+         the query and transport.",
+        || json!({"method": "GET", "request_args": {}, "body_size": 0}),
+    ),
+];
+
+const fn field(
+    name: &'static str,
+    shape: Shape,
+    optional: bool,
+    doc: &'static str,
+    sample: fn() -> Value,
+) -> Field {
+    Field {
+        name,
+        shape,
+        optional,
+        doc,
+        sample,
+    }
+}
 
 /// A token's unique string: 25 characters of `0-9a-z`, about 129 bits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -1,0 +1,84 @@
+//! Web Bug: a URL nobody has a reason to open.
+
+use std::collections::BTreeMap;
+
+use coalmine_core::settings::{Fault, SettingValue};
+use coalmine_core::token::{
+    Answer, Artefact, Ask, Hit, Mint, Takes, Token, TokenChannel, TokenKind, Trip,
+};
+use serde_json::{Map, Value};
+
+/// The kind.
+pub static KIND: TokenKind = TokenKind {
+    id: "http",
+    title: "Web Bug",
+    description: "Canarytoken triggered",
+    doc: "A unique URL. Any request to it, by any method, raises an incident.\n\
+          Put it where only an intruder reads: a wiki page nobody links to, a mail with a tempting \
+          subject, a README in an old repository, a bookmark on an administrator's desktop.\n\
+          The incident shows the address, the browser and every header of whoever opened it; behind \
+          a proxy that is the proxy's address.\n\
+          Mail scanners and chat programs fetch links to preview them: do not send it through those \
+          unless you want to know that they did.",
+    logtype: 17000,
+    channels: &[TokenChannel::Http],
+    asks: &[Ask {
+        name: SCANNER,
+        doc: "Whether a browser that opens the URL may be asked about itself. Kept with the token.",
+        required: false,
+        takes: Takes::Bool(SCANNER_DEFAULT),
+    }],
+    event: &[],
+    mint,
+    trip,
+};
+
+const SCANNER: &str = "browser_scanner_enabled";
+const SCANNER_DEFAULT: bool = true;
+
+fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
+    let scanner = scanner_enabled(mint.params).map_err(|fault| vec![fault])?;
+    let fields = Map::from_iter([(SCANNER.to_owned(), Value::Bool(scanner))]);
+    Ok(Artefact { fields, file: None })
+}
+
+fn scanner_enabled(params: &BTreeMap<String, String>) -> Result<bool, Fault> {
+    match params.get(SCANNER) {
+        None => Ok(SCANNER_DEFAULT),
+        Some(text) => bool::from_json(&Value::String(text.clone()))
+            .ok_or_else(|| Fault::new(SCANNER, format!("takes {}", bool::takes()))),
+    }
+}
+
+/// The channel's own fields say all there is.
+fn trip(_: &Token, _: &Hit<'_>) -> Trip {
+    Trip {
+        fields: Map::new(),
+        answer: Answer::Plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::minted;
+
+    #[test]
+    fn the_scanner_is_on_unless_switched_off() {
+        assert_eq!(minted(&KIND, &[]).unwrap().fields[SCANNER], true);
+        assert_eq!(
+            minted(&KIND, &[(SCANNER, "False")]).unwrap().fields[SCANNER],
+            false
+        );
+    }
+
+    #[test]
+    fn a_scanner_that_is_neither_on_nor_off_is_refused() {
+        let faults = minted(&KIND, &[(SCANNER, "maybe")]).unwrap_err();
+        assert_eq!(
+            faults,
+            [Fault::new(SCANNER, "takes true or false")],
+            "one fault that says what would be right"
+        );
+    }
+}
