@@ -1,0 +1,227 @@
+//! The sensor as a whole, with a decoy made for the purpose.
+
+use super::*;
+use coalmine_bus::{Message, Subscriber, in_process};
+use coalmine_core::decoy::{Broken, Context, Datagrams, Limits, Poke, Session, Sessions};
+use coalmine_core::{Out, Sighting, Timestamp};
+use std::sync::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+
+coalmine_core::event! {
+    /// A line came.
+    struct Line: "line", "A Line", [1 ""] {
+        /// It.
+        text: String => "TEXT" = "hello",
+    }
+}
+
+/// Greets, answers each line after 50 ms, breaks on `!`.
+struct Lines;
+struct Conversation(Option<Vec<u8>>);
+
+impl Sessions for Lines {
+    fn open(&self, _: &Context, out: &mut Out) -> Box<dyn Session> {
+        out.send("hello\n");
+        Box::new(Conversation(None))
+    }
+}
+
+impl Session for Conversation {
+    fn feed(&mut self, input: &[u8], _: Timestamp, out: &mut Out) -> Result<usize, Broken> {
+        let Some(end) = input.iter().position(|b| *b == b'\n') else {
+            return Ok(0);
+        };
+        if input.starts_with(b"!") {
+            out.send("broken\n");
+            return Err(Broken);
+        }
+        let line = input[..end].to_vec();
+        out.see(&Line {
+            text: coalmine_core::text::printable(&line),
+        });
+        self.0 = Some(line);
+        out.wait(Duration::from_millis(50));
+        Ok(end + 1)
+    }
+
+    fn wake(&mut self, _: Timestamp, out: &mut Out) {
+        out.send(self.0.take().unwrap_or_default());
+        out.send("\n");
+    }
+}
+
+impl Datagrams for Lines {
+    fn datagram(&self, _: &Context, input: &[u8], out: &mut Out) {
+        out.see(&Line {
+            text: coalmine_core::text::printable(input),
+        });
+        out.send(input);
+    }
+}
+
+static KIND: DecoyKind = DecoyKind {
+    id: "lines",
+    title: "Lines",
+    doc: "",
+    transports: &[Transport::Tcp, Transport::Udp],
+    port: 1,
+    instances: false,
+    tls: None,
+    events: &[],
+    settings: Vec::new,
+    build: |_, _| {
+        Ok(Service {
+            udp: Some(Box::new(Lines)),
+            ..Service::sessions(Lines)
+        })
+    },
+    limits: Limits {
+        input: 1024,
+        ..Limits::LOGIN.idle(Duration::from_secs(1))
+    },
+    poke: Poke::Script(&[]),
+};
+
+async fn start(dir: &Path, port: u16) -> (Sensor, Subscriber) {
+    let (publisher, subscriber) = in_process();
+    let config = SensorConfig {
+        dir: dir.to_owned(),
+        birds: vec![BirdPlan {
+            name: "nest".to_owned(),
+            description: String::new(),
+            personality: "bare".to_owned(),
+            address: [127, 0, 0, 1].into(),
+            settings: Map::new(),
+            services: vec![ServicePlan {
+                kind: &KIND,
+                name: String::new(),
+                port,
+                settings: Map::new(),
+                certificate: None,
+            }],
+        }],
+        port_shift: 0,
+        version: "0",
+    };
+    (Sensor::start(config, publisher).await.unwrap(), subscriber)
+}
+
+/// Takes everything; the sightings so far.
+fn collect(mut subscriber: Subscriber) -> Arc<Mutex<Vec<Sighting>>> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Some(mut delivery) = subscriber.next().await {
+            if let Message::Sightings(batch) = &mut delivery.message {
+                all.lock().unwrap().append(batch);
+            }
+            delivery.committed();
+        }
+    });
+    seen
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn a_conversation_is_heard_answered_and_delivered() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (sensor, subscriber) = start(dir.path(), port).await;
+    let seen = collect(subscriber);
+    assert!(
+        sensor.birds()[0]
+            .services
+            .iter()
+            .all(|s| s.problem.is_none())
+    );
+
+    let mut tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    tcp.write_all(b"one\ntwo\n!\n").await.unwrap();
+    let mut said = String::new();
+    tcp.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "hello\none\ntwo\nbroken\n");
+
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    udp.send_to(b"three", ("127.0.0.1", port)).await.unwrap();
+    let mut answer = [0; 16];
+    let (length, from) = udp.recv_from(&mut answer).await.unwrap();
+    assert_eq!((&answer[..length], from.port()), (&b"three"[..], port));
+
+    let node_id = sensor.birds()[0].node_id;
+    sensor.stop().await;
+    let seen = seen.lock().unwrap();
+    let texts: Vec<_> = seen.iter().map(|s| s.fields.get()).collect();
+    assert_eq!(
+        texts,
+        [
+            r#"{"TEXT":"one"}"#,
+            r#"{"TEXT":"two"}"#,
+            r#"{"TEXT":"three"}"#
+        ]
+    );
+    assert!(
+        seen.iter()
+            .all(|s| s.subject == Subject::Bird(node_id) && s.dst.port == port)
+    );
+    let spool = std::fs::read_dir(dir.path().join("spool")).unwrap();
+    assert_eq!(spool.count(), 0, "all delivered, nothing kept");
+}
+
+#[tokio::test]
+async fn what_the_console_did_not_commit_is_delivered_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (sensor, subscriber) = start(dir.path(), port).await;
+    let mut tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    tcp.write_all(b"kept\n").await.unwrap();
+    let mut said = [0; 11];
+    tcp.read_exact(&mut said).await.unwrap();
+    drop(subscriber);
+    // The connection ends and the sensor gives up on the Console after its farewell.
+    drop(tcp);
+    let first = sensor.birds()[0].node_id;
+    sensor.stop().await;
+
+    let (sensor, subscriber) = start(dir.path(), port).await;
+    let seen = collect(subscriber);
+    for _ in 0..100 {
+        if !seen.lock().unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(seen.lock().unwrap()[0].fields.get(), r#"{"TEXT":"kept"}"#);
+    assert_eq!(sensor.birds()[0].node_id, first);
+    sensor.stop().await;
+}
+
+#[tokio::test]
+async fn idle_and_oversized_peers_are_closed_and_a_taken_port_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (sensor, subscriber) = start(dir.path(), port).await;
+    let seen = collect(subscriber);
+
+    let mut big = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let _ = big.write_all(&vec![b'x'; 64 * 1024]).await;
+    let mut said = Vec::new();
+    let _ = big.read_to_end(&mut said).await;
+    assert!(said.is_empty() || said == b"hello\n");
+
+    let mut idle = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    said.clear();
+    idle.read_to_end(&mut said).await.unwrap();
+    assert_eq!(said, b"hello\n", "closed after a second of silence");
+    assert!(seen.lock().unwrap().is_empty());
+
+    let other = tempfile::tempdir().unwrap();
+    let (second, _subscriber) = start(other.path(), port).await;
+    let problem = second.birds()[0].services[0].problem.clone().unwrap();
+    assert!(problem.contains("is taken by another program"), "{problem}");
+    sensor.stop().await;
+}

@@ -1,0 +1,81 @@
+//! What leaves the sensor: sightings from the spool until they're committed, and heartbeats.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalmine_bus::{BirdReport, Message, Publisher, ServiceReport};
+use coalmine_core::{Bird, Timestamp};
+
+use crate::house::{House, now};
+use crate::spool::Tail;
+use crate::{BirdPlan, RunningService, SensorConfig};
+
+/// First and longest pause after a failed delivery.
+const RETRY: Duration = Duration::from_millis(100);
+const MAX_RETRY: Duration = Duration::from_secs(30);
+
+/// Delivers the spool until it's closed and empty.
+pub(crate) async fn run(mut tail: Tail, publisher: Publisher) {
+    let mut pause = RETRY;
+    while let Some(batch) = tail.batch().await {
+        if publisher.send(Message::Sightings(batch)).await.is_ok() {
+            tail.delivered();
+            pause = RETRY;
+        } else {
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(MAX_RETRY);
+        }
+    }
+    tail.clear();
+}
+
+/// Reports every bird now and then every [`BirdReport::INTERVAL`].
+pub(crate) async fn beat(mut reports: Vec<BirdReport>, publisher: Publisher, house: Arc<House>) {
+    let mut told = 0;
+    loop {
+        for report in &mut reports {
+            report.at = now();
+            // A heartbeat that isn't taken is followed by the next one.
+            let _ = publisher.send(Message::Report(report.clone())).await;
+        }
+        let late = house.late_replies();
+        if late > told {
+            tracing::warn!(
+                late,
+                "the disk stalled: replies left before their sightings were on it"
+            );
+            told = late;
+        }
+        tokio::time::sleep(BirdReport::INTERVAL).await;
+    }
+}
+
+/// What is told of a bird.
+pub(crate) fn report(
+    config: &SensorConfig,
+    plan: &BirdPlan,
+    bird: &Bird,
+    services: &[RunningService],
+    started: Timestamp,
+) -> BirdReport {
+    BirdReport {
+        node_id: bird.node_id,
+        name: plan.name.clone(),
+        description: plan.description.clone(),
+        address: plan.address.to_string(),
+        personality: plan.personality.clone(),
+        version: config.version.to_owned(),
+        at: started,
+        started,
+        settings: plan.settings.clone(),
+        services: services
+            .iter()
+            .map(|service| ServiceReport {
+                id: service.id.to_owned(),
+                transport: service.transport.to_owned(),
+                port: service.port,
+                problem: service.problem.clone(),
+            })
+            .collect(),
+    }
+}
