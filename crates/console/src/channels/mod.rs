@@ -1,1 +1,159 @@
-//! Not built yet.
+//! Token channels: where touched tokens are noticed. One on HTTP, one on DNS (UDP and TCP).
+//!
+//! *Invariant:* nobody learns from an answer, its bytes or its time, whether a token exists: every
+//! answer is held for [`FLOOR`] after its request has arrived, known, disabled and unknown tokens
+//! alike. A touch of a known token is committed before its answer leaves; only a commit that takes
+//! longer than the floor shows, and after [`PATIENCE`] the answer leaves without it.
+
+mod address;
+mod dns;
+mod http;
+mod slots;
+mod touch;
+mod words;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalmine_core::TokenKind;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::serve::ConsoleConfig;
+
+pub use address::{hostname_for, url_for};
+use touch::{Keeper, Touches};
+
+/// How long after its arrival the earliest answer to a request leaves.
+pub const FLOOR: Duration = Duration::from_millis(15);
+/// How long an answer waits at most for its touch to be remembered. Remembering goes on.
+pub const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Pause after a failed accept, e.g. when the process is out of file descriptors.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
+
+/// The channels' listeners, bound but silent until [`Bound::start`].
+#[derive(Debug)]
+pub struct Bound {
+    /// Where the HTTP channel listens, or why it doesn't and what to do about it.
+    pub http: Result<SocketAddr, String>,
+    /// Where the DNS channel listens (UDP and TCP), or why it doesn't and what to do about it.
+    pub dns: Result<SocketAddr, String>,
+    http_listener: Option<TcpListener>,
+    dns_listeners: Option<(dns::Zone, UdpSocket, TcpListener)>,
+}
+
+/// Binds what `config` asks for, and writes the real addresses back into it, so that token URLs
+/// carry the real port. A channel that cannot be bound is a message, not an error: the Console
+/// works without it.
+pub async fn bind(config: &mut ConsoleConfig) -> Bound {
+    let mut bound = Bound {
+        http: Err("turned off".to_owned()),
+        dns: Err("turned off".to_owned()),
+        http_listener: None,
+        dns_listeners: None,
+    };
+    if let Some(address) = config.token_http {
+        bound.http = match bind_http(address).await {
+            Ok((listener, real)) => {
+                bound.http_listener = Some(listener);
+                config.token_http = Some(real);
+                Ok(real)
+            }
+            Err(cause) => Err(remedy("HTTP", address, &cause)),
+        };
+    }
+    if let Some(address) = config.token_dns {
+        bound.dns = match dns::Zone::new(&config.zone, config.public_address) {
+            Err(problem) => Err(problem),
+            Ok(zone) => match bind_dns(address).await {
+                Ok((udp, tcp, real)) => {
+                    bound.dns_listeners = Some((zone, udp, tcp));
+                    config.token_dns = Some(real);
+                    Ok(real)
+                }
+                Err(cause) => Err(remedy("DNS", address, &cause)),
+            },
+        };
+    }
+    bound
+}
+
+impl Bound {
+    /// Starts answering. The tasks run until they're aborted.
+    pub(crate) fn serve<K: Keeper>(
+        self,
+        keeper: K,
+        kinds: &'static [&'static TokenKind],
+    ) -> Vec<JoinHandle<()>> {
+        let touches = Arc::new(Touches::new(keeper, kinds));
+        let mut tasks = Vec::new();
+        if let Some(listener) = self.http_listener {
+            tasks.push(tokio::spawn(http::serve(listener, Arc::clone(&touches))));
+        }
+        if let Some((zone, udp, tcp)) = self.dns_listeners {
+            let zone = Arc::new(zone);
+            tasks.push(tokio::spawn(dns::serve_udp(
+                udp,
+                Arc::clone(&zone),
+                Arc::clone(&touches),
+            )));
+            tasks.push(tokio::spawn(dns::serve_tcp(tcp, zone, touches)));
+        }
+        tasks
+    }
+}
+
+/// Waits until the answer to what arrived at `arrival` may leave.
+async fn floor(arrival: Instant) {
+    tokio::time::sleep_until(arrival + FLOOR).await;
+}
+
+async fn bind_http(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let real = listener.local_addr()?;
+    Ok((listener, real))
+}
+
+/// UDP and TCP on the same port, also where the system chooses it.
+async fn bind_dns(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener, SocketAddr)> {
+    const TRIES: usize = 8;
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let tcp = TcpListener::bind(address).await?;
+        let real = tcp.local_addr()?;
+        match UdpSocket::bind(real).await {
+            Ok(udp) => return Ok((udp, tcp, real)),
+            Err(_) if address.port() == 0 && tried < TRIES => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+}
+
+/// Why `channel` cannot listen on `address`, and what to do about it, in one line.
+fn remedy(channel: &str, address: SocketAddr, cause: &io::Error) -> String {
+    let fix = match cause.kind() {
+        io::ErrorKind::AddrInUse if address.port() == 53 => {
+            "another program listens there; if it is systemd-resolved, put DNSStubListener=no into \
+             /etc/systemd/resolved.conf and run `systemctl restart systemd-resolved`, or listen on \
+             this machine's own address instead of all"
+        }
+        io::ErrorKind::AddrInUse => {
+            "another program listens there; stop it, or choose another address or port"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need the right CAP_NET_BIND_SERVICE; grant it, or choose a port from \
+             1024 up and forward to it"
+        }
+        io::ErrorKind::AddrNotAvailable => "no network interface of this machine has that address",
+        _ => "choose another address or port",
+    };
+    format!("the {channel} channel cannot listen on {address} ({cause}): {fix}")
+}
+
+#[cfg(test)]
+mod tests;

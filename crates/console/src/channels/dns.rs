@@ -1,0 +1,238 @@
+//! The DNS channel: any query that visits a name in which a token stands directly left of the zone.
+//! To everybody else it is a plain authoritative server of one zone.
+//!
+//! It cannot be used against others: no answer over UDP is longer than one and a half times its
+//! query, one network gets a bounded number of them, and nothing answers a response.
+
+mod rate;
+mod zone;
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalmine_core::Endpoint;
+use lru::LruCache;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout};
+
+use self::rate::{RateLimit, Verdict};
+use self::zone::Named;
+pub(super) use self::zone::Zone;
+use super::slots::Slots;
+use super::touch::{Keeper, Touch, Touches, What};
+use super::{ACCEPT_BACK_OFF, floor};
+
+/// Longest datagram read; what is longer is no query of ours.
+const MAX_DATAGRAM: usize = 4096;
+/// Datagrams being answered at once.
+const MAX_IN_FLIGHT: usize = 2048;
+/// TCP connections at once.
+const MAX_CONNECTIONS: usize = 256;
+/// Of which from one source.
+const MAX_PER_SOURCE: usize = 32;
+/// Queries of one TCP connection being answered at once.
+const MAX_PIPELINE: usize = 32;
+/// Silence on a TCP connection before it's closed (RFC 7766 section 6.2.3: a few seconds).
+const MAX_IDLE: Duration = Duration::from_secs(10);
+/// Time for one message to arrive once its length has.
+const MAX_MESSAGE_TIME: Duration = Duration::from_secs(5);
+/// Life of a TCP connection.
+const MAX_LIFE: Duration = Duration::from_secs(120);
+/// Queries remembered in order to recognise their retransmissions.
+const MAX_RECENT: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
+/// How long a second copy of a query counts as a retransmission.
+const RETRANSMISSION: Duration = Duration::from_secs(5);
+
+/// Answers datagrams until stopped.
+pub(super) async fn serve_udp<K: Keeper>(
+    socket: UdpSocket,
+    zone: Arc<Zone>,
+    touches: Arc<Touches<K>>,
+) {
+    let Ok(local) = socket.local_addr() else {
+        return;
+    };
+    let socket = Arc::new(socket);
+    let places = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let mut limit = RateLimit::new();
+    let mut recent = Recent::new();
+    let mut datagram = vec![0; MAX_DATAGRAM];
+    loop {
+        let Ok((length, peer)) = socket.recv_from(&mut datagram).await else {
+            // On Linux: an ICMP error for an earlier answer, or no memory.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            continue;
+        };
+        let arrival = Instant::now();
+        // Nobody can receive an answer at port 0; who asks from there forges.
+        let packet = match datagram.get(..length) {
+            Some(packet) if peer.port() != 0 => packet,
+            _ => continue,
+        };
+        let Some(reply) = zone.react(packet) else {
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
+        let bytes = match limit.verdict(peer.ip(), arrival) {
+            Verdict::Answer => Some(reply.datagram(length)),
+            Verdict::Truncate => Some(reply.truncated()),
+            Verdict::Silence => None,
+        };
+        let named = reply
+            .named
+            .filter(|named| recent.is_new(peer, named, arrival));
+        let (socket, touches) = (Arc::clone(&socket), Arc::clone(&touches));
+        tokio::spawn(async move {
+            notice(named, "udp", peer, local, &touches).await;
+            floor(arrival).await;
+            if let Some(bytes) = bytes {
+                // The peer asks again if this one is lost.
+                let _ = socket.send_to(&bytes, peer).await;
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Accepts until stopped.
+pub(super) async fn serve_tcp<K: Keeper>(
+    listener: TcpListener,
+    zone: Arc<Zone>,
+    touches: Arc<Touches<K>>,
+) {
+    let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_BACK_OFF).await;
+            continue;
+        };
+        let Some(slot) = slots.take(peer.ip().to_canonical()) else {
+            continue;
+        };
+        let (zone, touches) = (Arc::clone(&zone), Arc::clone(&touches));
+        tokio::spawn(async move {
+            if let Ok(local) = stream.local_addr() {
+                let (input, output) = stream.into_split();
+                let talk = converse(input, output, peer, local, zone, touches);
+                // However it ends, it's the peer's business.
+                let _ = timeout(MAX_LIFE, talk).await;
+            }
+            drop(slot);
+        });
+    }
+}
+
+/// One TCP connection: queries as they come, answers as they are ready (RFC 7766 section 6.2.1.1).
+async fn converse<K: Keeper>(
+    mut input: impl AsyncRead + Unpin,
+    mut output: impl AsyncWrite + Unpin,
+    peer: SocketAddr,
+    local: SocketAddr,
+    zone: Arc<Zone>,
+    touches: Arc<Touches<K>>,
+) -> io::Result<()> {
+    let (sender, mut answers) = mpsc::channel::<Vec<u8>>(MAX_PIPELINE);
+    let places = Arc::new(Semaphore::new(MAX_PIPELINE));
+    let mut recent = Recent::new();
+    let read = async move {
+        while let Some(packet) = message(&mut input).await? {
+            let arrival = Instant::now();
+            let Some(reply) = zone.react(&packet) else {
+                // No query: whoever sends that has nothing else to say.
+                break;
+            };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                break;
+            };
+            let (sender, touches) = (sender.clone(), Arc::clone(&touches));
+            let bytes = reply.framed();
+            let named = reply
+                .named
+                .filter(|named| recent.is_new(peer, named, arrival));
+            tokio::spawn(async move {
+                notice(named, "tcp", peer, local, &touches).await;
+                floor(arrival).await;
+                // A closed connection needs no answer.
+                let _ = sender.send(bytes).await;
+                drop(place);
+            });
+        }
+        Ok(())
+    };
+    let write = async move {
+        while let Some(bytes) = answers.recv().await {
+            timeout(MAX_MESSAGE_TIME, output.write_all(&bytes)).await??;
+        }
+        Ok(())
+    };
+    tokio::try_join!(read, write).map(|((), ())| ())
+}
+
+/// The next message of a stream; `None` at its end or after too long a silence.
+async fn message(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+    let length = match timeout(MAX_IDLE, input.read_u16()).await {
+        Ok(Ok(length)) => usize::from(length),
+        Ok(Err(_)) | Err(_) => return Ok(None),
+    };
+    if length > MAX_DATAGRAM {
+        return Ok(None);
+    }
+    let mut packet = vec![0; length];
+    timeout(MAX_MESSAGE_TIME, input.read_exact(&mut packet)).await??;
+    Ok(Some(packet))
+}
+
+async fn notice<K: Keeper>(
+    named: Option<Named>,
+    transport: &'static str,
+    peer: SocketAddr,
+    local: SocketAddr,
+    touches: &Arc<Touches<K>>,
+) {
+    let Some(named) = named else { return };
+    let touch = Touch {
+        at: crate::now(),
+        src: Endpoint::from(peer),
+        dst: Endpoint::from(local),
+        what: What::Dns {
+            name: named.name,
+            labels: named.labels,
+            query_type: named.query_type,
+            transport,
+        },
+    };
+    // Every kind's answer is the zone's.
+    let _ = touches.touch(vec![named.token], touch).await;
+}
+
+/// Queries seen lately.
+struct Recent(LruCache<(SocketAddr, u16, String, String), Instant>);
+
+impl Recent {
+    fn new() -> Self {
+        Self(LruCache::new(MAX_RECENT))
+    }
+
+    /// Whether this is no copy of a query seen within [`RETRANSMISSION`]: same id, name, type,
+    /// source.
+    fn is_new(&mut self, peer: SocketAddr, named: &Named, now: Instant) -> bool {
+        let key = (peer, named.id, named.name.clone(), named.query_type.clone());
+        match self.0.get(&key) {
+            Some(seen) if now.duration_since(*seen) < RETRANSMISSION => false,
+            _ => {
+                self.0.put(key, now);
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,323 @@
+//! The HTTP channel: any request whose URL or Host holds a token. To everybody else it is a plain
+//! nginx that serves one pixel.
+//!
+//! `X-Forwarded-For` is not believed: the source is who connected.
+
+mod answer;
+mod head;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalmine_core::Endpoint;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+
+use self::answer::Refusal;
+use self::head::{Framing, Head, Parsed};
+use super::slots::Slots;
+use super::touch::{Keeper, Touch, Touches, What};
+use super::{ACCEPT_BACK_OFF, floor};
+
+/// Connections at once.
+const MAX_CONNECTIONS: usize = 1024;
+/// Of which from one source.
+const MAX_PER_SOURCE: usize = 64;
+/// Requests on one connection (nginx: `keepalive_requests`).
+const MAX_REQUESTS: usize = 1000;
+/// Time for a request's head, and between requests.
+const MAX_HEAD_TIME: Duration = Duration::from_secs(60);
+/// Time for a request's body.
+const MAX_BODY_TIME: Duration = Duration::from_secs(60);
+/// Time for writing one answer.
+const MAX_WRITE_TIME: Duration = Duration::from_secs(20);
+/// Longest body taken (nginx: `client_max_body_size`).
+const MAX_BODY: u64 = 1024 * 1024;
+/// How much of a body is kept.
+const MAX_BODY_KEPT: usize = 64 * 1024;
+/// Longest line that announces a chunk.
+const MAX_CHUNK_LINE: usize = 1024;
+/// Bytes and time that a closing connection is still listened to, so that the peer reads the
+/// answer before it sees a reset.
+const MAX_LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
+
+/// Accepts until stopped.
+pub(super) async fn serve<K: Keeper>(listener: TcpListener, touches: Arc<Touches<K>>) {
+    let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_BACK_OFF).await;
+            continue;
+        };
+        let Some(slot) = slots.take(peer.ip().to_canonical()) else {
+            continue;
+        };
+        let touches = Arc::clone(&touches);
+        tokio::spawn(async move {
+            if let Ok(local) = stream.local_addr() {
+                // A connection that breaks is the peer's business.
+                let _ = converse(stream, peer, local, &touches).await;
+            }
+            drop(slot);
+        });
+    }
+}
+
+/// One connection, from first request to last.
+pub(super) async fn converse<K: Keeper>(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    local: SocketAddr,
+    touches: &Arc<Touches<K>>,
+) -> io::Result<()> {
+    let mut connection = Connection {
+        stream,
+        input: Vec::new(),
+    };
+    for served in 1..=MAX_REQUESTS {
+        let Ok(head) = timeout(MAX_HEAD_TIME, connection.head()).await else {
+            return Ok(());
+        };
+        let (mut head, refusal) = match head? {
+            None => return Ok(()),
+            Some(Ok(head)) => {
+                let refusal = head.refusal;
+                (head, refusal)
+            }
+            Some(Err(refusal)) => {
+                floor(Instant::now()).await;
+                connection.write(&answer::refused(None, refusal)).await?;
+                return connection.linger().await;
+            }
+        };
+        let mut body = Body::default();
+        let refusal = match refusal {
+            Some(refusal) => Some(refusal),
+            None => connection.body(&head, &mut body).await?,
+        };
+        let arrival = Instant::now();
+        let reply = touches
+            .touch(head.candidates(), touch(&head, body, peer, local))
+            .await;
+        floor(arrival).await;
+        head.keep_alive &= served < MAX_REQUESTS && refusal.is_none();
+        let bytes = match refusal {
+            Some(Refusal::Vanished) => return Ok(()),
+            Some(refusal) => answer::refused(Some(&head), refusal),
+            None => answer::answered(&head, &reply),
+        };
+        connection.write(&bytes).await?;
+        if !head.keep_alive {
+            return connection.linger().await;
+        }
+    }
+    Ok(())
+}
+
+fn touch(head: &Head, body: Body, peer: SocketAddr, local: SocketAddr) -> Touch {
+    Touch {
+        at: crate::now(),
+        src: Endpoint::from(peer),
+        dst: Endpoint::from(local),
+        what: What::Http {
+            method: head.method.clone(),
+            url: head.url(local),
+            headers: head.headers.clone(),
+            query: head.query.clone(),
+            body: body.kept,
+            body_size: body.size,
+        },
+    }
+}
+
+/// A request's body: its beginning and its size.
+#[derive(Default)]
+struct Body {
+    kept: Vec<u8>,
+    size: u64,
+}
+
+impl Body {
+    fn take(&mut self, bytes: &[u8]) {
+        let room = MAX_BODY_KEPT.saturating_sub(self.kept.len());
+        self.kept
+            .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let more = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.size = self.size.saturating_add(more);
+    }
+}
+
+/// A stream and what has been read of it but not used.
+struct Connection<S> {
+    stream: S,
+    input: Vec<u8>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    /// The next request's head; `None` when the peer has gone.
+    async fn head(&mut self) -> io::Result<Option<Result<Head, Refusal>>> {
+        loop {
+            match head::parse(&self.input) {
+                Parsed::Head(head, used) => {
+                    self.used(used);
+                    return Ok(Some(Ok(head)));
+                }
+                Parsed::Refused(refusal) => return Ok(Some(Err(refusal))),
+                Parsed::More => {}
+            }
+            if !self.fill().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads the body, as much as comes in time.
+    async fn body(&mut self, head: &Head, body: &mut Body) -> io::Result<Option<Refusal>> {
+        match head.framing {
+            Framing::None => return Ok(None),
+            Framing::Length(length) if length > MAX_BODY => {
+                body.size = length;
+                return Ok(Some(Refusal::BodyTooLarge));
+            }
+            Framing::Length(_) | Framing::Chunked => {}
+        }
+        if head.expects_continue {
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        let read = async {
+            match head.framing {
+                Framing::Length(length) => self.sized(length, body).await,
+                _ => self.chunked(body).await,
+            }
+        };
+        match timeout(MAX_BODY_TIME, read).await {
+            Ok(Ok(refusal)) => Ok(refusal),
+            // The URL was touched all the same.
+            Ok(Err(_)) | Err(_) => Ok(Some(Refusal::Vanished)),
+        }
+    }
+
+    async fn sized(&mut self, length: u64, body: &mut Body) -> io::Result<Option<Refusal>> {
+        while body.size < length {
+            let missing = length.saturating_sub(body.size);
+            let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+            let now = missing.min(self.input.len());
+            if now == 0 {
+                if !self.fill().await? {
+                    return Ok(Some(Refusal::Vanished));
+                }
+                continue;
+            }
+            body.take(self.input.get(..now).unwrap_or_default());
+            self.used(now);
+        }
+        Ok(None)
+    }
+
+    /// RFC 9112 section 7.1.
+    async fn chunked(&mut self, body: &mut Body) -> io::Result<Option<Refusal>> {
+        loop {
+            let length = match httparse::parse_chunk_size(&self.input) {
+                Ok(httparse::Status::Complete((used, length))) => {
+                    self.used(used);
+                    length
+                }
+                Ok(httparse::Status::Partial) if self.input.len() < MAX_CHUNK_LINE => {
+                    if !self.fill().await? {
+                        return Ok(Some(Refusal::Vanished));
+                    }
+                    continue;
+                }
+                _ => return Ok(Some(Refusal::BadRequest)),
+            };
+            if length == 0 {
+                return self.trailers().await;
+            }
+            let until = body.size.saturating_add(length);
+            if until > MAX_BODY {
+                return Ok(Some(Refusal::BodyTooLarge));
+            }
+            if let Some(refusal) = self.sized(until, body).await? {
+                return Ok(Some(refusal));
+            }
+            while self.input.len() < 2 {
+                if !self.fill().await? {
+                    return Ok(Some(Refusal::Vanished));
+                }
+            }
+            if !self.input.starts_with(b"\r\n") {
+                return Ok(Some(Refusal::BadRequest));
+            }
+            self.used(2);
+        }
+    }
+
+    /// Lines after the last chunk, up to the empty one.
+    async fn trailers(&mut self) -> io::Result<Option<Refusal>> {
+        loop {
+            match self.input.iter().position(|b| *b == b'\n') {
+                Some(end) => {
+                    let empty = matches!(self.input.get(..end), Some(b"" | b"\r"));
+                    self.used(end.saturating_add(1));
+                    if empty {
+                        return Ok(None);
+                    }
+                }
+                None if self.input.len() > MAX_CHUNK_LINE => {
+                    return Ok(Some(Refusal::BadRequest));
+                }
+                None => {
+                    if !self.fill().await? {
+                        return Ok(Some(Refusal::Vanished));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads once; false at the end of the stream. What is unused is bounded by who calls.
+    async fn fill(&mut self) -> io::Result<bool> {
+        let mut block = [0; 4096];
+        let read = self.stream.read(&mut block).await?;
+        self.input
+            .extend_from_slice(block.get(..read).unwrap_or_default());
+        Ok(read > 0)
+    }
+
+    fn used(&mut self, count: usize) {
+        self.input.drain(..count.min(self.input.len()));
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        timeout(MAX_WRITE_TIME, async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        })
+        .await?
+    }
+
+    /// Says goodbye and hears the peer out.
+    async fn linger(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await?;
+        let (most, time) = MAX_LINGER;
+        let drain = async {
+            let mut block = [0; 4096];
+            let mut heard: usize = 0;
+            while heard < most {
+                match self.stream.read(&mut block).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(read) => heard = heard.saturating_add(read),
+                }
+            }
+        };
+        // Out of time is as good as done.
+        let _ = timeout(time, drain).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+//! A request's head, and the tokens it may name. Pure.
+
+use std::net::SocketAddr;
+
+use coalmine_core::{TokenId, text};
+use percent_encoding::percent_decode_str;
+
+use super::answer::Refusal;
+
+/// Longest request line (nginx: one of `large_client_header_buffers`).
+const MAX_LINE: usize = 8 * 1024;
+/// Longest head (nginx: four of them).
+const MAX_HEAD: usize = 32 * 1024;
+/// Most headers.
+const MAX_HEADERS: usize = 128;
+/// Most query parameters looked at.
+const MAX_QUERY: usize = 128;
+/// Most strings of one request that are looked up as tokens.
+const MAX_CANDIDATES: usize = 8;
+
+/// What a parsed head says.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub method: String,
+    /// As sent.
+    pub target: String,
+    pub version: Version,
+    /// From the target if it's absolute, else from the header.
+    pub host: Option<String>,
+    pub path: String,
+    pub query: Vec<(String, String)>,
+    /// In the order sent, names as sent.
+    pub headers: Vec<(String, String)>,
+    pub framing: Framing,
+    pub keep_alive: bool,
+    pub expects_continue: bool,
+    /// Why it isn't served although it can be read.
+    pub refusal: Option<Refusal>,
+}
+
+/// Versions of HTTP that are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// `GET /path` and nothing else; the answer has no head.
+    Http09,
+    Http10,
+    Http11,
+}
+
+/// How the body ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// What there is at the start of the input.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    /// Not yet enough.
+    More,
+    /// A head and its length in bytes.
+    Head(Head, usize),
+    /// No request.
+    Refused(Refusal),
+}
+
+/// Reads the head at the start of `input`.
+pub(super) fn parse(input: &[u8]) -> Parsed {
+    // Empty lines before a request are skipped (RFC 9112 section 2.2).
+    let blank = input
+        .iter()
+        .take_while(|b| matches!(b, b'\r' | b'\n'))
+        .count();
+    let rest = input.get(blank..).unwrap_or_default();
+    if blank > MAX_LINE {
+        return Parsed::Refused(Refusal::BadRequest);
+    }
+    let line_end = rest.iter().position(|b| *b == b'\n');
+    if line_end.unwrap_or(rest.len()) > MAX_LINE {
+        return Parsed::Refused(Refusal::UriTooLong);
+    }
+    if let Some(first) = rest.first() {
+        if !is_method(&[*first]) {
+            return Parsed::Refused(Refusal::BadRequest);
+        }
+    }
+    if let Some(end) = line_end {
+        let line = rest.get(..end).unwrap_or_default();
+        if let Some(head) = simple_request(line) {
+            return Parsed::Head(head, blank.saturating_add(end).saturating_add(1));
+        }
+    }
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    match request.parse(rest) {
+        Ok(httparse::Status::Complete(used)) if used <= MAX_HEAD => match Head::new(&request) {
+            Some(head) => Parsed::Head(head, blank.saturating_add(used)),
+            None => Parsed::Refused(Refusal::BadRequest),
+        },
+        Ok(httparse::Status::Partial) if rest.len() <= MAX_HEAD => Parsed::More,
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => Parsed::Refused(Refusal::HeadTooLarge),
+        Err(httparse::Error::Version) => Parsed::Refused(version_refusal(rest)),
+        Err(_) => Parsed::Refused(Refusal::BadRequest),
+    }
+}
+
+/// A later version is one thing, no version at all another.
+fn version_refusal(rest: &[u8]) -> Refusal {
+    let line = rest.split(|b| *b == b'\n').next().unwrap_or_default();
+    let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
+    match version.strip_prefix(b"HTTP/") {
+        Some([major @ b'2'..=b'9', b'.', ..]) if major.is_ascii_digit() => Refusal::Version,
+        _ => Refusal::BadRequest,
+    }
+}
+
+/// HTTP/0.9: `GET /path`.
+fn simple_request(line: &[u8]) -> Option<Head> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let target = line.strip_prefix(b"GET ")?;
+    if !target.starts_with(b"/") || target.iter().any(|b| *b <= b' ' || *b == 0x7f) {
+        return None;
+    }
+    let target = text::printable(target);
+    let (path, query) = split_query(&target);
+    Some(Head {
+        method: "GET".to_owned(),
+        version: Version::Http09,
+        host: None,
+        path,
+        query,
+        target,
+        headers: Vec::new(),
+        framing: Framing::None,
+        keep_alive: false,
+        expects_continue: false,
+        refusal: None,
+    })
+}
+
+impl Head {
+    fn new(request: &httparse::Request<'_, '_>) -> Option<Self> {
+        let method = request.method?;
+        let target = request.path?;
+        if !is_method(method.as_bytes()) {
+            return None;
+        }
+        let version = match request.version? {
+            0 => Version::Http10,
+            _ => Version::Http11,
+        };
+        let headers: Vec<(String, String)> = request
+            .headers
+            .iter()
+            .map(|h| (h.name.to_owned(), text::printable(h.value)))
+            .collect();
+        let (authority, local) = origin(target)?;
+        let (path, query) = split_query(local);
+        let mut head = Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            version,
+            host: authority.map(str::to_owned),
+            path,
+            query,
+            headers,
+            framing: Framing::None,
+            keep_alive: false,
+            expects_continue: false,
+            refusal: None,
+        };
+        head.interpret();
+        Some(head)
+    }
+
+    /// What the headers mean for the conversation.
+    fn interpret(&mut self) {
+        let hosts = self.values("host").count();
+        let host = self.values("host").next().map(str::to_owned);
+        let new = self.version == Version::Http11;
+        if hosts > 1 || (hosts == 0 && new) {
+            self.refusal = Some(Refusal::BadRequest);
+        }
+        if self.host.is_none() {
+            self.host = host.filter(|host| !host.is_empty());
+        }
+        let connection = self
+            .values("connection")
+            .map(str::to_ascii_lowercase)
+            .next()
+            .unwrap_or_default();
+        self.keep_alive = match new {
+            true => !connection.contains("close"),
+            false => connection.contains("keep-alive"),
+        };
+        self.expects_continue = new
+            && self
+                .values("expect")
+                .any(|value| value.eq_ignore_ascii_case("100-continue"));
+        match self.framing() {
+            Ok(framing) => self.framing = framing,
+            Err(refusal) => self.refusal = self.refusal.or(Some(refusal)),
+        }
+        if matches!(self.method.as_str(), "TRACE" | "CONNECT") {
+            self.refusal = self.refusal.or(Some(Refusal::NotAllowed));
+        }
+    }
+
+    /// RFC 9112 section 6; a request with both framings is an attempt at smuggling.
+    fn framing(&self) -> Result<Framing, Refusal> {
+        let lengths: Vec<&str> = self.values("content-length").collect();
+        let codings: Vec<&str> = self.values("transfer-encoding").collect();
+        match (lengths.as_slice(), codings.as_slice()) {
+            ([], []) => Ok(Framing::None),
+            ([], [coding]) if self.version == Version::Http11 => {
+                match coding.eq_ignore_ascii_case("chunked") {
+                    true => Ok(Framing::Chunked),
+                    false => Err(Refusal::NotImplemented),
+                }
+            }
+            ([length], []) if length.bytes().all(|b| b.is_ascii_digit()) => match length.parse() {
+                Ok(length) => Ok(Framing::Length(length)),
+                Err(_) => Err(Refusal::BadRequest),
+            },
+            _ => Err(Refusal::BadRequest),
+        }
+    }
+
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers
+            .iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
+    }
+
+    /// What was asked for, absolute. Without a host, `local` stands for it.
+    pub fn url(&self, local: SocketAddr) -> String {
+        if self.target.starts_with('/') {
+            let host = self.host.clone().unwrap_or_else(|| local.to_string());
+            format!("http://{host}{}", self.target)
+        } else {
+            self.target.clone()
+        }
+    }
+
+    /// Strings that may be tokens: path segments without their extension, then query parameters,
+    /// then the host's first label.
+    pub fn candidates(&self) -> Vec<TokenId> {
+        let segments = self.path.split('/').map(|segment| {
+            let segment = percent_decode_str(segment).decode_utf8_lossy().into_owned();
+            match segment.split_once('.') {
+                Some((stem, _)) => stem.to_owned(),
+                None => segment,
+            }
+        });
+        let query = self
+            .query
+            .iter()
+            .flat_map(|(name, value)| [value.clone(), name.clone()]);
+        let label = self.host.iter().filter_map(|host| {
+            let label = host.split(['.', ':']).next()?;
+            Some(label.to_owned())
+        });
+        let mut found: Vec<TokenId> = Vec::new();
+        for id in segments
+            .chain(query)
+            .chain(label)
+            .filter_map(|text| text.parse().ok())
+        {
+            if !found.contains(&id) {
+                found.push(id);
+            }
+            if found.len() == MAX_CANDIDATES {
+                break;
+            }
+        }
+        found
+    }
+}
+
+/// nginx takes upper-case methods only.
+fn is_method(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_uppercase() || matches!(b, b'_' | b'-'))
+}
+
+/// Host and path of a target: `/path` or `http://host/path`. `None` for every other form.
+fn origin(target: &str) -> Option<(Option<&str>, &str)> {
+    if target.starts_with('/') {
+        return Some((None, target));
+    }
+    let (scheme, rest) = target.split_once("://")?;
+    if !scheme.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if authority.is_empty() {
+        return None;
+    }
+    Some((Some(authority), path))
+}
+
+fn split_query(target: &str) -> (String, Vec<(String, String)>) {
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let query = form_urlencoded::parse(query.as_bytes())
+        .take(MAX_QUERY)
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect();
+    (path.to_owned(), query)
+}

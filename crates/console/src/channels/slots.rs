@@ -1,0 +1,80 @@
+//! How many connections at once: in all, and from one source.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Places for connections.
+pub(super) struct Slots {
+    total: usize,
+    per_source: usize,
+    taken: Mutex<(usize, HashMap<IpAddr, usize>)>,
+}
+
+/// One connection's place; free again when dropped.
+pub(super) struct Slot {
+    slots: Arc<Slots>,
+    source: IpAddr,
+}
+
+impl Slots {
+    /// `total` places, of which one source may take `per_source`.
+    pub fn new(total: usize, per_source: usize) -> Arc<Self> {
+        Arc::new(Self {
+            total,
+            per_source,
+            taken: Mutex::default(),
+        })
+    }
+
+    /// A place for `source`, if there is one.
+    pub fn take(self: &Arc<Self>, source: IpAddr) -> Option<Slot> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, sources) = &mut *taken;
+        let own = sources.get(&source).copied().unwrap_or(0);
+        if *all >= self.total || own >= self.per_source {
+            return None;
+        }
+        *all = all.saturating_add(1);
+        sources.insert(source, own.saturating_add(1));
+        Some(Slot {
+            slots: Arc::clone(self),
+            source,
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut taken = self
+            .slots
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (all, sources) = &mut *taken;
+        *all = all.saturating_sub(1);
+        match sources.get_mut(&self.source) {
+            Some(own) if *own > 1 => *own = own.saturating_sub(1),
+            _ => drop(sources.remove(&self.source)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_in_all_and_by_source_and_come_back() {
+        let (a, b): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let slots = Slots::new(3, 2);
+        let first = slots.take(a).unwrap();
+        let _second = slots.take(a).unwrap();
+        assert!(slots.take(a).is_none(), "two of one source");
+        let _third = slots.take(b).unwrap();
+        assert!(slots.take(b).is_none(), "three in all");
+        drop(first);
+        assert!(slots.take(b).is_some());
+        assert_eq!(slots.taken.lock().unwrap().1.len(), 2);
+    }
+}

@@ -1,0 +1,257 @@
+//! From a touch to a sighting: find the token, ask its kind, remember it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use coalmine_core::sighting::SightingId;
+use coalmine_core::text;
+use coalmine_core::token::{
+    Answer, DnsHit, EVENT_KEY, Hit, HttpHit, Token, TokenChannel, TokenKind, Trip,
+};
+use coalmine_core::{Endpoint, Sighting, Subject, Timestamp, TokenId};
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+
+/// Touches being remembered at once, both channels together.
+const MAX_PENDING: usize = 1024;
+
+/// What finds tokens and remembers touches.
+pub(crate) trait Keeper: Send + Sync + 'static {
+    /// The token of this id, unless it's disabled.
+    fn find(&self, id: &TokenId) -> impl Future<Output = Option<Token>> + Send;
+    /// Remembers; returns when it's committed.
+    fn record(&self, sighting: Sighting) -> impl Future<Output = ()> + Send;
+}
+
+/// What may have been a touch.
+#[derive(Clone, Debug)]
+pub(super) struct Touch {
+    pub at: Timestamp,
+    pub src: Endpoint,
+    pub dst: Endpoint,
+    pub what: What,
+}
+
+/// The request itself.
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Http {
+        method: String,
+        url: String,
+        headers: Vec<(String, String)>,
+        query: Vec<(String, String)>,
+        /// As much of it as is kept.
+        body: Vec<u8>,
+        /// All of it.
+        body_size: u64,
+    },
+    Dns {
+        name: String,
+        labels: Vec<String>,
+        query_type: String,
+        transport: &'static str,
+    },
+}
+
+/// Both channels' way to the tokens.
+pub(super) struct Touches<K> {
+    keeper: K,
+    kinds: &'static [&'static TokenKind],
+    pending: Arc<Semaphore>,
+}
+
+impl<K: Keeper> Touches<K> {
+    pub fn new(keeper: K, kinds: &'static [&'static TokenKind]) -> Self {
+        Self {
+            keeper,
+            kinds,
+            pending: Arc::new(Semaphore::new(MAX_PENDING)),
+        }
+    }
+
+    /// Looks for the first of `candidates` that is a token, remembers that it was touched, and
+    /// says what to answer. Returns after [`PATIENCE`] at the latest; what is under way goes on.
+    pub async fn touch(self: &Arc<Self>, candidates: Vec<TokenId>, touch: Touch) -> Answer {
+        if candidates.is_empty() {
+            return Answer::Plain;
+        }
+        let answer = Arc::new(OnceLock::new());
+        let work = {
+            let (this, answer) = (Arc::clone(self), Arc::clone(&answer));
+            async move {
+                let Ok(permit) = Arc::clone(&this.pending).acquire_owned().await else {
+                    return;
+                };
+                let task = tokio::spawn(async move {
+                    this.remember(&candidates, touch, &answer).await;
+                    drop(permit);
+                });
+                // A task that was stopped has no answer to give; the plain one stands.
+                let _ = task.await;
+            }
+        };
+        if timeout(PATIENCE, work).await.is_err() && self.pending.available_permits() == 0 {
+            tracing::error!("the store does not keep up with touched tokens");
+        }
+        answer.get().cloned().unwrap_or(Answer::Plain)
+    }
+
+    async fn remember(&self, candidates: &[TokenId], touch: Touch, answer: &OnceLock<Answer>) {
+        for id in candidates {
+            let Some(token) = self.keeper.find(id).await else {
+                continue;
+            };
+            let Some(kind) = self.kind_of(&token, touch.what.channel()) else {
+                continue;
+            };
+            let trip = touch.what.trip(kind, &token, touch.src.ip);
+            // The only writer of this cell.
+            let _ = answer.set(trip.answer.clone());
+            self.keeper.record(sighting(kind, token, trip, touch)).await;
+            return;
+        }
+    }
+
+    fn kind_of(&self, token: &Token, channel: TokenChannel) -> Option<&'static TokenKind> {
+        self.kinds
+            .iter()
+            .copied()
+            .find(|kind| kind.id == token.kind && kind.channels.contains(&channel))
+    }
+}
+
+impl What {
+    fn channel(&self) -> TokenChannel {
+        match self {
+            Self::Http { .. } => TokenChannel::Http,
+            Self::Dns { .. } => TokenChannel::Dns,
+        }
+    }
+
+    fn trip(&self, kind: &TokenKind, token: &Token, client: IpAddr) -> Trip {
+        let hit = match self {
+            Self::Http {
+                method,
+                url,
+                headers,
+                query,
+                body,
+                ..
+            } => Hit::Http(HttpHit {
+                client,
+                method,
+                url,
+                headers,
+                query,
+                body,
+            }),
+            Self::Dns {
+                name,
+                labels,
+                query_type,
+                ..
+            } => Hit::Dns(DnsHit {
+                client,
+                name,
+                labels,
+                query_type,
+            }),
+        };
+        (kind.trip)(token, &hit)
+    }
+
+    /// The channel's own event fields.
+    fn fields(self) -> Map<String, Value> {
+        let mut fields = Map::new();
+        let mut info = Map::new();
+        match self {
+            Self::Http {
+                method,
+                url,
+                headers,
+                query,
+                body_size,
+                ..
+            } => {
+                put(&mut info, "method", &method);
+                let referer = headers
+                    .iter()
+                    .find(|(name, _)| name.eq_ignore_ascii_case("referer"));
+                if let Some((_, referer)) = referer {
+                    put(&mut info, "referer", referer);
+                }
+                info.insert("request_args".to_owned(), object(&query));
+                info.insert("body_size".to_owned(), Value::from(body_size));
+                fields.insert("headers".to_owned(), object(&headers));
+                put(&mut fields, "url", &url);
+            }
+            Self::Dns {
+                name,
+                query_type,
+                transport,
+                ..
+            } => {
+                put(&mut info, "query_type", &query_type);
+                put(&mut info, "transport", transport);
+                put(&mut fields, "hostname", &name);
+            }
+        }
+        fields.insert("additional_info".to_owned(), Value::Object(info));
+        fields
+    }
+}
+
+/// What the engine gets: the channel's fields, the kind's, and those that every token event has.
+fn sighting(kind: &'static TokenKind, token: Token, trip: Trip, touch: Touch) -> Sighting {
+    let channel = touch.what.channel();
+    let mut fields = touch.what.fields();
+    fields.extend(trip.fields);
+    put(&mut fields, "type", kind.id);
+    put(&mut fields, "kind", kind.id);
+    put(&mut fields, "channel", channel.name());
+    put(&mut fields, "canarytoken", token.id.as_str());
+    put(&mut fields, "description", kind.description);
+    put(&mut fields, "logtype", &kind.logtype.to_string());
+    Sighting {
+        id: fresh_id(touch.at),
+        at: touch.at,
+        subject: Subject::Token(token.id),
+        kind: EVENT_KEY.into(),
+        logtype: kind.logtype,
+        src: touch.src,
+        dst: touch.dst,
+        fields: coalmine_core::event::raw(&fields),
+    }
+}
+
+fn put(fields: &mut Map<String, Value>, name: &str, value: &str) {
+    fields.insert(name.to_owned(), Value::String(text::cut(value)));
+}
+
+/// Pairs as an object; the values of a repeated name are joined by commas (RFC 9110 section 5.2).
+fn object(pairs: &[(String, String)]) -> Value {
+    let mut object = Map::new();
+    for (name, value) in pairs {
+        match object.get_mut(name) {
+            Some(Value::String(before)) => {
+                *before = text::cut(&format!("{before}, {value}"));
+            }
+            _ => put(&mut object, name, value),
+        }
+    }
+    Value::Object(object)
+}
+
+fn fresh_id(at: Timestamp) -> SightingId {
+    let mut random = [0; 16];
+    #[expect(
+        clippy::expect_used,
+        reason = "a system without randomness cannot go on"
+    )]
+    getrandom::fill(&mut random).expect("the system has randomness");
+    let millis = u64::try_from(at.millis()).unwrap_or(0);
+    SightingId::from_parts(millis, u128::from_ne_bytes(random))
+}
