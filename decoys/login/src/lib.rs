@@ -2,5 +2,7 @@
 
 use coalmine_core::DecoyKind;
 
+pub mod ssh;
+
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[];
+pub static KINDS: &[&DecoyKind] = &[&ssh::KIND];
