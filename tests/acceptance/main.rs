@@ -1,0 +1,12 @@
+//! Coalmine as its users and its attackers meet it: the real program, driven by real clients.
+//!
+//! Each test starts a program of its own on a loopback address of its own, so they run side by
+//! side. A client that isn't installed skips its test with a word; under `CI=true` it fails it.
+
+mod console;
+mod durability;
+mod nest;
+mod products;
+mod services;
+mod story;
+mod tokens;

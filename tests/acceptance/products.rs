@@ -1,0 +1,42 @@
+//! Every TCP decoy is named by `nmap -sV` as the product it claims to be.
+
+use crate::nest::{Nest, QUICK, client, have};
+
+#[test]
+fn nmap_names_the_claimed_products() {
+    if !have("nmap") {
+        return;
+    }
+    let nest = Nest::start(QUICK);
+    let wanted = [
+        ("ssh", "OpenSSH 9.2p1 Debian"),
+        ("ftp", "vsftpd 3.0.3"),
+        ("telnet", "BusyBox telnetd"),
+        ("http", "nginx 1.22.1"),
+        ("https", "nginx 1.22.1"),
+        ("mysql", "MySQL 5.5.5-10.11."),
+    ];
+    let ports: Vec<String> = wanted
+        .iter()
+        .map(|(id, _)| nest.port(id).to_string())
+        .collect();
+    let said = client(
+        "nmap",
+        &[
+            "-sV",
+            "-Pn",
+            "-n",
+            "-p",
+            &ports.join(","),
+            &nest.address.to_string(),
+        ],
+    );
+    for (id, product) in wanted {
+        let port = format!("{}/tcp", nest.port(id));
+        let line = said.lines().find(|line| line.starts_with(&port));
+        assert!(
+            line.is_some_and(|line| line.contains(product)),
+            "{id} should be {product}:\n{said}"
+        );
+    }
+}
