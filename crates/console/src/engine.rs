@@ -1,1 +1,162 @@
-//! Not built yet.
+//! The incident engine: what one sighting means.
+//!
+//! *Invariant:* pure. The same settings and the same incident give the same decision.
+
+use std::net::IpAddr;
+
+use coalmine_core::Sighting;
+use coalmine_store::incidents::{BundleKey, Decide, Decision, NewIncident, OpenIncident};
+use coalmine_store::settings::ConsoleSettings;
+
+use crate::Catalogue;
+
+/// Decides by the Console's settings and the catalogue's titles.
+#[derive(Debug)]
+pub struct Engine {
+    settings: std::sync::Arc<ConsoleSettings>,
+    titles: std::collections::HashMap<&'static str, &'static str>,
+    ignored: IgnoreList,
+}
+
+impl Engine {
+    /// An engine for these settings.
+    pub fn new(settings: std::sync::Arc<ConsoleSettings>, catalogue: &Catalogue) -> Self {
+        let titles = catalogue
+            .events
+            .iter()
+            .map(|kind| (kind.key, kind.title))
+            .collect();
+        let ignored = if settings.whitelist_enabled {
+            IgnoreList::new(&settings.whitelist)
+        } else {
+            IgnoreList::default()
+        };
+        Self {
+            settings,
+            titles,
+            ignored,
+        }
+    }
+
+    /// How long after its newest event an incident of `kind` takes another. At least a second, so
+    /// that keys, which count seconds, stay few.
+    fn window(&self, kind: &str) -> std::time::Duration {
+        let seconds = self.settings.bundle_windows.get(kind).copied();
+        std::time::Duration::from_secs(seconds.unwrap_or(self.settings.bundle_window).max(1))
+    }
+}
+
+impl Decide for Engine {
+    fn decide(
+        &self,
+        open: Option<&OpenIncident>,
+        key: &BundleKey,
+        sighting: &Sighting,
+    ) -> Decision {
+        if self.ignored.matches(sighting.src.ip, sighting.dst.port) {
+            return Decision::Ignore;
+        }
+        let window = self.window(&key.kind);
+        // Not later than the window after its newest event; not earlier than that before its first.
+        let joins = open.is_some_and(|open| {
+            !open.acknowledged
+                && sighting.at.since(open.last) <= window
+                && open.first.since(sighting.at) <= window
+        });
+        if joins {
+            return Decision::Join;
+        }
+        let title = self.titles.get(key.kind.as_str()).copied();
+        Decision::Open(NewIncident {
+            title: title.unwrap_or(&key.kind).to_owned(),
+        })
+    }
+}
+
+/// Sources that make no incidents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IgnoreList(Vec<IgnoreRule>);
+
+/// One entry of an ignore list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IgnoreRule {
+    network: IpAddr,
+    /// Length of the network's prefix in bits.
+    bits: u8,
+    /// Destination port; `None` for all.
+    port: Option<u16>,
+}
+
+impl IgnoreList {
+    /// From the settings' entries; what doesn't parse is left out, since it was checked when it
+    /// was saved.
+    pub fn new(entries: &[String]) -> Self {
+        Self(entries.iter().filter_map(|entry| IgnoreRule::parse(entry)).collect())
+    }
+
+    /// Whether `source` touching `port` is ignored.
+    pub fn matches(&self, source: IpAddr, port: u16) -> bool {
+        self.0.iter().any(|rule| rule.matches(source, port))
+    }
+}
+
+impl IgnoreRule {
+    /// `ADDRESS`, `ADDRESS:PORT`, `NETWORK/BITS`, `NETWORK/BITS:PORT`, IPv6 with a port in brackets
+    /// (`[2001:db8::1]:22`, `[2001:db8::/32]:22`). `None` for anything else, also for comments.
+    pub fn parse(entry: &str) -> Option<Self> {
+        let entry = entry.split('#').next().unwrap_or_default().trim();
+        let (network, port) = if let Some(rest) = entry.strip_prefix('[') {
+            let (inside, after) = rest.split_once(']')?;
+            let port = match after {
+                "" => None,
+                _ => Some(after.strip_prefix(':')?),
+            };
+            (inside, port)
+        } else if entry.matches(':').count() == 1 {
+            let (network, port) = entry.split_once(':')?;
+            (network, Some(port))
+        } else {
+            (entry, None)
+        };
+        let (address, bits) = match network.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (network, None),
+        };
+        let given: IpAddr = address.parse().ok()?;
+        let most = width(given);
+        let bits = match bits {
+            Some(bits) => bits.parse().ok().filter(|bits| *bits <= most)?,
+            None => most,
+        };
+        // An IPv4 address written as IPv6 means the IPv4 address, as in sightings.
+        let network = given.to_canonical();
+        let bits = bits.checked_sub(most.saturating_sub(width(network)))?;
+        Some(Self {
+            network,
+            bits,
+            port: port.map(str::parse).transpose().ok()?,
+        })
+    }
+
+    fn matches(&self, source: IpAddr, port: u16) -> bool {
+        self.port.is_none_or(|wanted| wanted == port)
+            && match (self.network, source.to_canonical()) {
+                (IpAddr::V4(network), IpAddr::V4(source)) => {
+                    let differing = network.to_bits() ^ source.to_bits();
+                    differing.leading_zeros() >= u32::from(self.bits)
+                }
+                (IpAddr::V6(network), IpAddr::V6(source)) => {
+                    let differing = network.to_bits() ^ source.to_bits();
+                    differing.leading_zeros() >= u32::from(self.bits)
+                }
+                _ => false,
+            }
+    }
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,168 @@
-//! Not built yet.
+//! From the bus through the engine into the store.
+//!
+//! *Invariant:* a delivery is acknowledged only after the commit that holds it. What can't be
+//! committed now is tried again until it can, so nothing is lost and senders wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalmine_bus::{BirdReport, Delivery, Message, Subscriber};
+use coalmine_core::Sighting;
+use coalmine_store::StoreError;
+use coalmine_store::devices::{DeviceReport, DeviceService};
+use coalmine_store::incidents::Recorded;
+
+use crate::engine::Engine;
+use crate::{Console, Shared, now};
+
+/// Sightings in one batch; a single larger message is taken whole.
+const MAX_BATCH: usize = 2_000;
+
+/// Messages in one batch.
+const MAX_MESSAGES: usize = 64;
+
+/// Time between tries while the store fails: first and longest.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Takes deliveries in until every sender is gone or the store is closed.
+pub async fn run(console: Shared, mut sightings: Subscriber) {
+    while let Some(first) = sightings.next().await {
+        let mut batch = Batch::default();
+        batch.add(first);
+        while batch.has_room() {
+            match sightings.waiting() {
+                Some(delivery) => batch.add(delivery),
+                None => break,
+            }
+        }
+        if batch.commit(&console).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Records the Console's own sightings and waits for the commit.
+///
+/// # Errors
+/// The store's; then nothing is recorded, and calling again with the same sightings is right.
+pub async fn record_now(
+    console: &Console,
+    sightings: impl Into<Arc<[Sighting]>>,
+) -> Result<Recorded, StoreError> {
+    let settings = console.store.settings().console().await?;
+    let engine = Arc::new(Engine::new(settings, &console.catalogue));
+    let recorded = console.store.incidents().record(sightings, engine).await?;
+    // Two records may end in another order than they committed; the counter never goes back.
+    console.changes.send_if_modified(|id| {
+        let newer = recorded.updated_id > *id;
+        *id = recorded.updated_id.max(*id);
+        newer
+    });
+    Ok(recorded)
+}
+
+/// Messages that share one commit.
+#[derive(Default)]
+struct Batch {
+    deliveries: Vec<Delivery>,
+    sightings: usize,
+}
+
+impl Batch {
+    fn add(&mut self, delivery: Delivery) {
+        if let Message::Sightings(sightings) = &delivery.message {
+            self.sightings = self.sightings.saturating_add(sightings.len());
+        }
+        self.deliveries.push(delivery);
+    }
+
+    fn has_room(&self) -> bool {
+        self.sightings < MAX_BATCH && self.deliveries.len() < MAX_MESSAGES
+    }
+
+    /// Brings everything on disk, then acknowledges it.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] alone.
+    async fn commit(self, console: &Console) -> Result<(), StoreError> {
+        let (mut sightings, mut reports) = (Vec::new(), Vec::new());
+        for delivery in &self.deliveries {
+            match &delivery.message {
+                Message::Sightings(some) => sightings.extend(some.iter().cloned()),
+                Message::Report(report) => reports.push(report),
+            }
+        }
+        // Reports first: an incident takes its bird's name from them.
+        for report in reports {
+            until_committed("a bird's report", || {
+                console.store.devices().report(device(report), now())
+            })
+            .await?;
+        }
+        let sightings: Arc<[Sighting]> = sightings.into();
+        if !sightings.is_empty() {
+            until_committed("sightings", || record_now(console, sightings.clone())).await?;
+        }
+        for delivery in self.deliveries {
+            delivery.committed();
+        }
+        Ok(())
+    }
+}
+
+/// Tries until the store commits; says once that it doesn't.
+///
+/// # Errors
+/// [`StoreError::Closed`] alone.
+async fn until_committed<T, F>(what: &str, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let (mut pause, longest) = RETRY;
+    let mut told = false;
+    loop {
+        match attempt().await {
+            Ok(done) => {
+                if told {
+                    tracing::info!(what, "the store works again");
+                }
+                return Ok(done);
+            }
+            Err(StoreError::Closed) => return Err(StoreError::Closed),
+            Err(error) => {
+                if !told {
+                    tracing::error!(what, %error, "can't store; trying until it works");
+                    told = true;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(longest);
+    }
+}
+
+fn device(report: &BirdReport) -> DeviceReport {
+    DeviceReport {
+        node_id: report.node_id,
+        name: report.name.clone(),
+        description: report.description.clone(),
+        address: report.address.clone(),
+        personality: report.personality.clone(),
+        version: report.version.clone(),
+        started: report.started,
+        settings: report.settings.clone(),
+        services: report
+            .services
+            .iter()
+            .map(|service| DeviceService {
+                id: service.id.clone(),
+                transport: service.transport.clone(),
+                port: service.port,
+                problem: service.problem.clone(),
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,9 @@ pub mod channels;
 pub mod engine;
 pub mod ingest;
 pub mod page;
+pub mod reverse;
 pub mod serve;
+pub mod watchdog;
 
 use std::sync::Arc;
 

@@ -1,7 +1,16 @@
 //! Incidents and their events.
 
+mod read;
+mod record;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use coalmine_core::{Endpoint, NodeId, Sighting, SightingId, Subject, Timestamp};
 use serde_json::value::RawValue;
+
+use crate::Result;
+pub(crate) use record::{Memory, count};
 
 /// What decides whether sightings are bundled: one open incident at most for each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -15,8 +24,10 @@ pub struct BundleKey {
 }
 
 /// The newest incident of a bundle key, as the engine needs it to decide.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenIncident {
+    /// When its oldest event happened.
+    pub first: Timestamp,
     /// When its newest event happened.
     pub last: Timestamp,
     /// Whether somebody has acknowledged it.
@@ -34,23 +45,19 @@ pub enum Decision {
     Ignore,
 }
 
-/// What the engine decides when an incident opens.
+/// What the engine decides when an incident opens. The store adds the key, made unique by counting
+/// its epoch up, and what it knows of the bird or token: name or reminder, and flock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewIncident {
-    /// `incident:<kind>:<32 hex>:<src_host>:<created epoch>`; made unique by the store, which
-    /// appends nothing but counts the epoch up when the key is taken.
-    pub subject_hash: String,
     /// Title, e.g. `SSH Login Attempt`.
     pub title: String,
-    /// Flock of the bird or token; the store falls back to the default flock if it's gone.
-    pub flock_id: Option<String>,
-    /// Reminder of the token, if it is one.
-    pub memo: Option<String>,
 }
 
 /// Decides about sightings. Pure: no clock, no I/O.
 pub trait Decide: Send + Sync {
-    /// `open` is the newest incident of `key`, if there is one that isn't deleted.
+    /// `open` is an incident of `key`: the newest that is neither deleted nor acknowledged, else
+    /// the newest acknowledged one, if there is one. For a sighting that comes late the store may
+    /// ask again with an older one.
     fn decide(&self, open: Option<&OpenIncident>, key: &BundleKey, sighting: &Sighting)
     -> Decision;
 }
@@ -111,6 +118,8 @@ pub struct Incident {
     pub events_count: u64,
     /// Whether somebody has acknowledged it.
     pub acknowledged: bool,
+    /// Who did; empty while nobody has.
+    pub acknowledged_by: String,
     /// Deleted: a stub for the history.
     pub deleted: bool,
 }
@@ -182,7 +191,54 @@ pub enum Action {
     Delete,
 }
 
-/// A bird's or token's part in the page's source facts.
+/// Which incidents something is done to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Which {
+    /// All that match.
+    Filter(Filter),
+    /// These, by key or hash id.
+    Keys(Vec<String>),
+}
+
+impl From<Filter> for Which {
+    fn from(filter: Filter) -> Self {
+        Self::Filter(filter)
+    }
+}
+
+impl From<&str> for Which {
+    fn from(key: &str) -> Self {
+        Self::Keys(vec![key.to_owned()])
+    }
+}
+
+impl From<Vec<String>> for Which {
+    fn from(keys: Vec<String>) -> Self {
+        Self::Keys(keys)
+    }
+}
+
+/// A page of incidents.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IncidentPage {
+    /// In the page's order.
+    pub incidents: Vec<Incident>,
+    /// How many match the filter in all, wherever the page starts.
+    pub total: u64,
+    /// Greatest `updated_id` among them; 0 if there are none.
+    pub bound: i64,
+}
+
+/// Unacknowledged incidents, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unacknowledged {
+    /// By flock id.
+    pub flocks: HashMap<String, u64>,
+    /// By bird's or token's id.
+    pub nodes: HashMap<String, u64>,
+}
+
+/// Events of a stretch of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketCount {
     /// Start of the bucket.
@@ -194,6 +250,213 @@ pub struct BucketCount {
 /// Incidents, as the store remembers them.
 #[derive(Clone, Debug)]
 pub struct Incidents(pub(crate) crate::Store);
+
+impl Incidents {
+    /// Takes a batch in, all or nothing: what was stored before is left out, the rest joins or
+    /// opens incidents as `decide` says.
+    ///
+    /// # Errors
+    /// The engine's; then nothing of the batch is stored, and sending it again is right.
+    pub async fn record(
+        &self,
+        sightings: impl Into<Arc<[Sighting]>>,
+        decide: Arc<dyn Decide>,
+    ) -> Result<Recorded> {
+        let sightings = sightings.into();
+        self.0
+            .write(move |writer| record::record(writer, &sightings, &*decide))
+            .await
+    }
+
+    /// A page of incidents.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn page(&self, filter: Filter, page: Page) -> Result<IncidentPage> {
+        self.0.read(move |db| read::page(db, &filter, page)).await
+    }
+
+    /// The incident of this key or hash id, deleted or not.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn get(&self, key: &str) -> Result<Option<Incident>> {
+        let key = key.to_owned();
+        self.0.read(move |db| read::get(db, &key)).await
+    }
+
+    /// Events of an incident, oldest first: its `limit` oldest, or newest.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn events(&self, row: i64, limit: usize, newest: bool) -> Result<Vec<StoredEvent>> {
+        self.0
+            .read(move |db| read::events(db, row, limit, newest))
+            .await
+    }
+
+    /// The oldest `limit_each` events of each incident, oldest first, by row.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn events_of(
+        &self,
+        rows: &[i64],
+        limit_each: usize,
+    ) -> Result<HashMap<i64, Vec<StoredEvent>>> {
+        let rows = rows.to_vec();
+        self.0
+            .read(move |db| {
+                rows.into_iter()
+                    .map(|row| Ok((row, read::events(db, row, limit_each, false)?)))
+                    .collect()
+            })
+            .await
+    }
+
+    /// When the oldest `limit_each` events of each incident happened, oldest first, by row.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn event_times(
+        &self,
+        rows: &[i64],
+        limit_each: usize,
+    ) -> Result<HashMap<i64, Vec<Timestamp>>> {
+        let rows = rows.to_vec();
+        self.0
+            .read(move |db| read::event_times(db, &rows, limit_each))
+            .await
+    }
+
+    /// Does something to incidents; the keys of those that changed by it. Deletes only
+    /// acknowledged ones unless `delete_unacknowledged`.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn act(
+        &self,
+        which: impl Into<Which>,
+        action: Action,
+        delete_unacknowledged: bool,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Vec<String>> {
+        let (which, by) = (which.into(), by.to_owned());
+        self.0
+            .write(move |writer| {
+                record::act(writer, &which, action, delete_unacknowledged, &by, now)
+            })
+            .await
+    }
+
+    /// The newest incidents from this address, also deleted ones, newest update first.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn history(
+        &self,
+        src_host: &str,
+        flocks: Option<Vec<String>>,
+        limit: usize,
+    ) -> Result<Vec<Incident>> {
+        let filter = Filter {
+            src_host: Some(src_host.to_owned()),
+            flocks,
+            with_deleted: true,
+            ..Filter::default()
+        };
+        self.0
+            .read(move |db| read::list(db, &filter, limit))
+            .await
+    }
+
+    /// How many incidents each source has among those that match, most first.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn source_counts(&self, filter: Filter) -> Result<Vec<(String, u64)>> {
+        self.0
+            .read(move |db| read::source_counts(db, &filter))
+            .await
+    }
+
+    /// How many incidents each of these addresses has ever made, also deleted ones.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn previously_seen(&self, sources: &[String]) -> Result<HashMap<String, u64>> {
+        let sources = sources.to_vec();
+        self.0
+            .read(move |db| read::previously_seen(db, &sources))
+            .await
+    }
+
+    /// Unacknowledged incidents by flock and by bird or token.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn unacknowledged(&self) -> Result<Unacknowledged> {
+        self.0.read(read::unacknowledged).await
+    }
+
+    /// Events of matching incidents in `from..to`, in buckets of `bucket`; empty buckets are left
+    /// out.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn histogram(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        bucket: std::time::Duration,
+        filter: Filter,
+    ) -> Result<Vec<BucketCount>> {
+        self.0
+            .read(move |db| read::histogram(db, from, to, bucket, &filter))
+            .await
+    }
+
+    /// Writes the reverse name of a source into all its incidents. No update for feeds: the name
+    /// is no news of the incident. How many incidents changed.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn set_reverse(&self, source: std::net::IpAddr, name: &str) -> Result<usize> {
+        let params = crate::driver::values![name, source.to_string(), name];
+        self.0
+            .write(move |writer| {
+                writer.db.execute(
+                    "UPDATE incidents SET src_reverse = ? WHERE src_host = ? AND src_reverse <> ?",
+                    &params,
+                )
+            })
+            .await
+    }
+
+    /// Sources without a reverse name of at most `limit` incidents that changed after `after`,
+    /// oldest change first; and the counter up to which that goes.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn unnamed_sources(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<(Vec<std::net::IpAddr>, i64)> {
+        self.0
+            .read(move |db| read::unnamed_sources(db, after, limit))
+            .await
+    }
+
+    /// The Console-wide update counter.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn updated_id(&self) -> Result<i64> {
+        self.0.read(read::updated_id).await
+    }
+}
 
 /// Also the node id of a bird's incident, for callers that have only the subject.
 pub fn node_id_text(subject: &Subject, console: &str) -> String {

@@ -12,12 +12,59 @@ pub mod settings;
 pub mod tokens;
 pub mod users;
 
+mod caches;
+mod driver;
 mod engine;
+mod sqlite;
+#[cfg(test)]
+mod tests;
 
 pub use engine::Store;
 
+impl Store {
+    /// Incidents and their events.
+    pub fn incidents(&self) -> incidents::Incidents {
+        incidents::Incidents(self.clone())
+    }
+
+    /// Birds.
+    pub fn devices(&self) -> devices::Devices {
+        devices::Devices(self.clone())
+    }
+
+    /// Flocks and who looks after them.
+    pub fn flocks(&self) -> flocks::Flocks {
+        flocks::Flocks(self.clone())
+    }
+
+    /// Tokens and factories.
+    pub fn tokens(&self) -> tokens::Tokens {
+        tokens::Tokens(self.clone())
+    }
+
+    /// API keys.
+    pub fn keys(&self) -> keys::Keys {
+        keys::Keys(self.clone())
+    }
+
+    /// Users of the page and their sessions.
+    pub fn users(&self) -> users::Users {
+        users::Users(self.clone())
+    }
+
+    /// The Console's settings.
+    pub fn settings(&self) -> settings::Settings {
+        settings::Settings(self.clone())
+    }
+
+    /// Who did what.
+    pub fn audit(&self) -> audit::Audit {
+        audit::Audit(self.clone())
+    }
+}
+
 /// What can go wrong while remembering.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The URL names no engine that this build has.
     #[error("store URL {0:?}: only sqlite:PATH is available")]
@@ -41,6 +88,26 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
+    /// What was asked isn't possible with what is there; nothing changed.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+/// Why something was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The thing isn't there.
+    #[error("not found")]
+    Missing,
+    /// Something of that id is there already.
+    #[error("already there")]
+    Taken,
+    /// The flock has birds or tokens.
+    #[error("the flock isn't empty")]
+    NotEmpty,
+    /// The default flock stays.
+    #[error("the default flock can't be deleted")]
+    DefaultFlock,
 }
 
 /// Short for results of this crate.

@@ -1,0 +1,67 @@
+//! Small caches in front of look-ups that every request or hit makes.
+//!
+//! *Invariant:* a cache never answers with what a committed write has replaced: a value read
+//! before a write ends isn't kept after it.
+
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+
+use lru::LruCache;
+
+use crate::engine::lock;
+use crate::keys::ApiKey;
+use crate::settings::ConsoleSettings;
+use crate::tokens::TokenRow;
+
+/// Entries of each cache.
+const MAX_ENTRIES: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
+
+/// All caches of a store.
+#[derive(Default)]
+pub(crate) struct Caches {
+    pub(crate) tokens: Cache<String, TokenRow>,
+    pub(crate) keys: Cache<Vec<u8>, ApiKey>,
+    pub(crate) settings: Cache<(), ConsoleSettings>,
+}
+
+/// One bounded cache of what exists; what doesn't exist is looked up each time.
+pub(crate) struct Cache<K: Hash + Eq, V>(Mutex<Inner<K, V>>);
+
+struct Inner<K: Hash + Eq, V> {
+    entries: LruCache<K, Arc<V>>,
+    generation: u64,
+}
+
+impl<K: Hash + Eq, V> Default for Cache<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(Inner {
+            entries: LruCache::new(MAX_ENTRIES),
+            generation: 0,
+        }))
+    }
+}
+
+impl<K: Hash + Eq, V> Cache<K, V> {
+    /// The entry, or the generation to give back to [`Cache::keep`] with what was read.
+    pub(crate) fn get(&self, key: &K) -> Result<Arc<V>, u64> {
+        let mut inner = lock(&self.0);
+        let generation = inner.generation;
+        inner.entries.get(key).cloned().ok_or(generation)
+    }
+
+    /// Keeps `value` unless something was written since `generation`.
+    pub(crate) fn keep(&self, generation: u64, key: K, value: Arc<V>) {
+        let mut inner = lock(&self.0);
+        if inner.generation == generation {
+            inner.entries.put(key, value);
+        }
+    }
+
+    /// Something was written: forgets everything. Writes are rare against look-ups.
+    pub(crate) fn forget(&self) {
+        let mut inner = lock(&self.0);
+        inner.generation = inner.generation.wrapping_add(1);
+        inner.entries.clear();
+    }
+}
