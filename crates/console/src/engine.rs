@@ -91,7 +91,12 @@ impl IgnoreList {
     /// From the settings' entries; what doesn't parse is left out, since it was checked when it
     /// was saved.
     pub fn new(entries: &[String]) -> Self {
-        Self(entries.iter().filter_map(|entry| IgnoreRule::parse(entry)).collect())
+        Self(
+            entries
+                .iter()
+                .filter_map(|entry| IgnoreRule::parse(entry))
+                .collect(),
+        )
     }
 
     /// Whether `source` touching `port` is ignored.

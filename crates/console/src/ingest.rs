@@ -93,11 +93,9 @@ impl Batch {
             }
         }
         // Reports first: an incident takes its bird's name from them.
+        let devices = console.store.devices();
         for report in reports {
-            until_committed("a bird's report", || {
-                console.store.devices().report(device(report), now())
-            })
-            .await?;
+            until_committed("a bird's report", || devices.report(device(report), now())).await?;
         }
         let sightings: Arc<[Sighting]> = sightings.into();
         if !sightings.is_empty() {

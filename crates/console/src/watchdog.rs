@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use coalmine_core::{
-    Endpoint, Event, EventKind, NodeId, Sighting, SightingId, Subject, Timestamp,
-};
+use coalmine_core::{Endpoint, Event, EventKind, NodeId, Sighting, SightingId, Subject, Timestamp};
 use coalmine_store::StoreError;
 use coalmine_store::devices::Device;
 use sha2::{Digest, Sha256};
@@ -56,11 +54,7 @@ pub async fn run(console: Shared) {
 ///
 /// # Errors
 /// The store's.
-pub async fn look(
-    console: &Console,
-    started: Timestamp,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+pub async fn look(console: &Console, started: Timestamp, now: Timestamp) -> Result<(), StoreError> {
     let horizon = console.store.settings().console().await?.disconnect_after;
     let devices = console.store.devices().all(None).await?;
     for (device, change) in changes(&devices, started, now, Duration::from_secs(horizon)) {

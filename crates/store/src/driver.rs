@@ -160,9 +160,7 @@ impl Row {
     }
 
     pub(crate) fn opt_time(&mut self) -> Result<Option<coalmine_core::Timestamp>> {
-        Ok(self
-            .opt_int()?
-            .map(coalmine_core::Timestamp::from_micros))
+        Ok(self.opt_int()?.map(coalmine_core::Timestamp::from_micros))
     }
 
     pub(crate) fn text(&mut self) -> Result<String> {

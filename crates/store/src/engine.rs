@@ -88,7 +88,9 @@ impl Store {
             threads.push(spawn("store-reader", move || run_reader(reader, &jobs))?);
         }
         // The writer's end is awaited last: it folds the log back once the readers are gone.
-        threads.push(spawn("store-writer", move || run_writer(writer, write_jobs))?);
+        threads.push(spawn("store-writer", move || {
+            run_writer(writer, write_jobs);
+        })?);
         Ok(Self(Arc::new(Shared {
             queues: Mutex::new(Some(Queues { writes, reads })),
             threads: Mutex::new(threads),
@@ -163,10 +165,7 @@ impl Store {
 }
 
 /// Runs `job` so that its failure undoes its own changes and no other's.
-fn in_savepoint<T>(
-    writer: &mut Writer,
-    job: impl FnOnce(&mut Writer) -> Result<T>,
-) -> Result<T> {
+fn in_savepoint<T>(writer: &mut Writer, job: impl FnOnce(&mut Writer) -> Result<T>) -> Result<T> {
     writer.db.batch("SAVEPOINT job")?;
     let outcome = job(writer);
     let end = if outcome.is_ok() {

@@ -366,9 +366,7 @@ impl Incidents {
             with_deleted: true,
             ..Filter::default()
         };
-        self.0
-            .read(move |db| read::list(db, &filter, limit))
-            .await
+        self.0.read(move |db| read::list(db, &filter, limit)).await
     }
 
     /// How many incidents each source has among those that match, most first.

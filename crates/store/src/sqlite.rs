@@ -77,7 +77,9 @@ impl Driver for Sqlite {
     }
 
     fn batch(&mut self, sql: &str) -> Result<()> {
-        self.0.execute_batch(sql).map_err(|error| engine(sql, error))
+        self.0
+            .execute_batch(sql)
+            .map_err(|error| engine(sql, error))
     }
 
     fn dialect(&self, migration: &str) -> String {

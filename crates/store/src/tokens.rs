@@ -381,7 +381,11 @@ fn conditions(filter: &TokenFilter) -> (String, Vec<Value>) {
         sql.push_str(" AND enabled = ?");
         params.push(enabled.into());
     }
-    for word in filter.search.iter().flat_map(|text| text.split_whitespace()) {
+    for word in filter
+        .search
+        .iter()
+        .flat_map(|text| text.split_whitespace())
+    {
         sql.push_str(
             " AND (id LIKE ? ESCAPE '\\' OR lower(memo) LIKE ? ESCAPE '\\' \
              OR lower(memo) LIKE ? ESCAPE '\\')",

@@ -6,9 +6,7 @@ use std::time::Duration;
 use coalmine_core::{Endpoint, Subject, Timestamp};
 use serde_json::value::RawValue;
 
-use super::{
-    BucketCount, Filter, Incident, IncidentPage, Page, StoredEvent, Unacknowledged,
-};
+use super::{BucketCount, Filter, Incident, IncidentPage, Page, StoredEvent, Unacknowledged};
 use crate::Result;
 use crate::driver::{Driver, Row, Value, contains, placeholders, values};
 use crate::flocks::DEFAULT;
@@ -24,9 +22,8 @@ const TABLES: &str = "incidents i LEFT JOIN flocks f ON f.id = i.flock_id";
 
 pub(super) fn page(db: &mut dyn Driver, filter: &Filter, page: Page) -> Result<IncidentPage> {
     let (mut wheres, mut params) = conditions(filter);
-    let sql = format!(
-        "SELECT COUNT(*), COALESCE(MAX(updated_id), 0) FROM incidents i WHERE {wheres}"
-    );
+    let sql =
+        format!("SELECT COUNT(*), COALESCE(MAX(updated_id), 0) FROM incidents i WHERE {wheres}");
     let (total, bound) = match db.query(&sql, &params)?.pop() {
         Some(mut row) => (row.count()?, row.int()?),
         None => (0, 0),
@@ -56,9 +53,8 @@ pub(super) fn page(db: &mut dyn Driver, filter: &Filter, page: Page) -> Result<I
 pub(super) fn list(db: &mut dyn Driver, filter: &Filter, limit: usize) -> Result<Vec<Incident>> {
     let (wheres, mut params) = conditions(filter);
     params.push(limit.into());
-    let sql = format!(
-        "SELECT {COLUMNS} FROM {TABLES} WHERE {wheres} ORDER BY updated_id DESC LIMIT ?"
-    );
+    let sql =
+        format!("SELECT {COLUMNS} FROM {TABLES} WHERE {wheres} ORDER BY updated_id DESC LIMIT ?");
     incidents(db, &sql, &params)
 }
 

@@ -10,7 +10,9 @@ use coalmine_core::{Sighting, Subject, Timestamp};
 use lru::LruCache;
 use md5::{Digest, Md5};
 
-use super::{Action, BundleKey, Decide, Decision, NewIncident, OpenIncident, Recorded, Which, read};
+use super::{
+    Action, BundleKey, Decide, Decision, NewIncident, OpenIncident, Recorded, Which, read,
+};
 use crate::driver::{Driver, engine, values};
 use crate::engine::Writer;
 use crate::flocks::DEFAULT;
@@ -312,12 +314,7 @@ impl Batch<'_> {
     fn open(&mut self, key: &BundleKey, new: &NewIncident, sighting: &Sighting) -> Result<Working> {
         let node_id = node_id(&key.subject);
         let about = about(self.db, &key.subject, &node_id)?;
-        let prefix = format!(
-            "incident:{}:{}:{}",
-            key.kind,
-            md5_hex(&node_id),
-            key.source
-        );
+        let prefix = format!("incident:{}:{}:{}", key.kind, md5_hex(&node_id), key.source);
         let epoch = sighting.at.secs();
         for step in 0..MAX_KEY_STEPS {
             let incident_key = format!("{prefix}:{}", epoch.saturating_add(step));
@@ -372,8 +369,7 @@ impl Batch<'_> {
             return Ok(());
         }
         let last = count(self.db, "incident", changed.len())?;
-        let mut updated_id =
-            last.saturating_sub(i64::try_from(changed.len()).unwrap_or(i64::MAX));
+        let mut updated_id = last.saturating_sub(i64::try_from(changed.len()).unwrap_or(i64::MAX));
         for key in changed {
             updated_id = updated_id.saturating_add(1);
             if let Some(Some(working)) = self.newest.get_mut(&key) {
@@ -426,7 +422,15 @@ fn write_back(db: &mut dyn Driver, working: &Working, updated_id: i64) -> Result
         "UPDATE incidents SET first_event = ?, last_event = ?, \
          updated = CASE WHEN updated > ? THEN updated ELSE ? END, updated_id = ?, \
          events_count = events_count + ? WHERE id = ?",
-        &values![first, last, last, last, updated_id, working.added, working.row],
+        &values![
+            first,
+            last,
+            last,
+            last,
+            updated_id,
+            working.added,
+            working.row
+        ],
     )?;
     Ok(())
 }
