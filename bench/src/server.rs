@@ -1,0 +1,351 @@
+//! The servers under test.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::attempt::Protocol;
+
+/// How long a server may take to start.
+const MAX_START: Duration = Duration::from_secs(30);
+
+/// A running server.
+pub trait Server {
+    /// For the table.
+    fn name(&self) -> &'static str;
+    /// Where a protocol is spoken.
+    fn target(&self, protocol: Protocol) -> Result<SocketAddr>;
+    /// Events of the protocol's kind so far.
+    fn seen(&self, protocol: Protocol) -> Result<usize>;
+    /// Its process.
+    fn pid(&self) -> u32;
+    /// Times from an attempt to its incident, where there is an API to ask.
+    fn latencies(&self, count: usize) -> Result<Option<Vec<Duration>>>;
+
+    /// User and system time used so far.
+    fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let after = stat.rsplit(')').next().context("stat has a name")?;
+        let ticks: u64 = after
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|t| t.parse::<u64>().unwrap_or(0))
+            .sum();
+        // Linux counts in hundredths of a second.
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
+    /// Resident memory in MB.
+    fn rss(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .context("status has VmRSS")?;
+        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes / 1024.0)
+    }
+}
+
+/// This project's program, with every pretended delay off.
+pub struct Coalmine {
+    child: Child,
+    dir: TempDir,
+    program: std::path::PathBuf,
+    run: Value,
+}
+
+impl Coalmine {
+    /// Starts it on an address of its own.
+    pub fn start(program: &Path) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let config = dir.path().join("bench.toml");
+        fs::write(
+            &config,
+            "[[bird]]\nname = \"bench\"\npersonality = \"linux-nas\"\n[bird.ftp]\nlogin_delay_ms = 0\n[bird.telnet]\nlogin_delay_ms = 0\n[[bird.ssh]]\nauth_delay_ms = 0\n[[bird.http]]\nlogin_delay_ms = 0\n[[bird.https]]\nlogin_delay_ms = 0\n",
+        )?;
+        let data = dir.path().join("data");
+        let mut child = Command::new(program)
+            .args([
+                "up",
+                "--listen",
+                "127.9.9.1",
+                "--console",
+                "127.9.9.1:18443",
+            ])
+            .args(["--port-shift", "10000", "--data"])
+            .arg(&data)
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(dir.path().join("log"))?)
+            .stderr(Stdio::inherit())
+            .spawn()?;
+        let end = Instant::now() + MAX_START;
+        loop {
+            if let Ok(text) = fs::read(data.join("run.json")) {
+                if let Ok(run) = serde_json::from_slice(&text) {
+                    let program = program.to_owned();
+                    return Ok(Self {
+                        child,
+                        dir,
+                        program,
+                        run,
+                    });
+                }
+            }
+            if child.try_wait()?.is_some() || Instant::now() > end {
+                bail!("coalmine up doesn't get ready");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn incidents(&self) -> Result<Vec<Value>> {
+        let output = Command::new(&self.program)
+            .args(["incidents", "--json", "--data"])
+            .arg(self.dir.path().join("data"))
+            .output()?;
+        String::from_utf8(output.stdout)?
+            .lines()
+            .map(|line| Ok(serde_json::from_str(line)?))
+            .collect()
+    }
+}
+
+impl Server for Coalmine {
+    fn name(&self) -> &'static str {
+        "Coalmine"
+    }
+
+    fn target(&self, protocol: Protocol) -> Result<SocketAddr> {
+        let services = self.run["birds"][0]["services"].as_array();
+        let service = services
+            .into_iter()
+            .flatten()
+            .find(|s| s["id"] == protocol.id())
+            .with_context(|| format!("no service {}", protocol.id()))?;
+        let port = u16::try_from(service["port"].as_u64().unwrap_or(0))?;
+        Ok(SocketAddr::from(([127, 9, 9, 1], port)))
+    }
+
+    fn seen(&self, protocol: Protocol) -> Result<usize> {
+        let mut seen = 0;
+        for incident in self.incidents()? {
+            if incident["summary"] == protocol.title() {
+                let count = &incident["description"]["events_count"];
+                seen += count.as_str().unwrap_or("0").parse::<usize>()?;
+            }
+        }
+        Ok(seen)
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn latencies(&self, count: usize) -> Result<Option<Vec<Duration>>> {
+        let target = self.target(Protocol::Ftp)?;
+        let read = |path: &str| fs::read_to_string(self.run[path].as_str().unwrap_or_default());
+        let key = read("client_config")?
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("api_key")
+                    .map(|l| l.trim_matches([' ', '=']).to_owned())
+            })
+            .context("the client file names a key")?;
+        let agent = agent(read("ca_file")?.as_bytes())?;
+        let url = format!(
+            "{}/api/v1/incidents/all?event_limit=1",
+            self.run["console_url"].as_str().unwrap_or_default()
+        );
+        let total = || -> Result<usize> {
+            let mut answer = agent.get(&url).header("X-Canary-Auth-Token", &key).call()?;
+            let feed: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
+            let incidents = feed["incidents"].as_array().context("a feed")?.len();
+            Ok(incidents)
+        };
+        let mut times = Vec::new();
+        for n in 0..count {
+            let before = total()?;
+            let source = IpAddr::from([127, 9, 8, u8::try_from(n)? + 1]);
+            let start = Instant::now();
+            login(source, target)?;
+            while total()? == before {
+                if start.elapsed() > Duration::from_secs(10) {
+                    bail!("an attempt never became an incident");
+                }
+            }
+            times.push(start.elapsed());
+        }
+        Ok(Some(times))
+    }
+}
+
+impl Drop for Coalmine {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+        {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// One FTP login from `source`, up to the password; an incident of its own.
+fn login(source: IpAddr, target: SocketAddr) -> Result<()> {
+    use std::io::{Read, Write};
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.connect(&target.into())?;
+    let mut stream = std::net::TcpStream::from(socket);
+    let mut answer = [0; 512];
+    for command in ["USER a\r\n", "PASS b\r\n"] {
+        let _ = stream.read(&mut answer)?;
+        stream.write_all(command.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A client that trusts the Console's own authority.
+fn agent(ca: &[u8]) -> Result<ureq::Agent> {
+    let ca = ureq::tls::Certificate::from_pem(ca)?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let tls = ureq::tls::TlsConfig::builder()
+        .root_certs(ureq::tls::RootCerts::new_with_certs(&[ca]))
+        .unversioned_rustls_crypto_provider(std::sync::Arc::new(provider))
+        .build();
+    Ok(ureq::Agent::config_builder()
+        .tls_config(tls)
+        .timeout_global(Some(Duration::from_secs(10)))
+        .build()
+        .new_agent())
+}
+
+/// The best-known open decoy, from PyPI.
+pub struct OpenCanary {
+    child: Child,
+    dir: TempDir,
+}
+
+/// Ports of the peer: protocol, port, logtype of a login attempt.
+const PEER: [(Protocol, u16, u32); 8] = [
+    (Protocol::Http, 12080, 3001),
+    (Protocol::Https, 12443, 3001),
+    (Protocol::Ssh, 12022, 4002),
+    (Protocol::Ftp, 12021, 2000),
+    (Protocol::Telnet, 12023, 6001),
+    (Protocol::Mysql, 12306, 8001),
+    (Protocol::Tftp, 12069, 10001),
+    (Protocol::Ntp, 12123, 11001),
+];
+
+impl OpenCanary {
+    /// Starts it with `python`, in the foreground, on 127.0.0.1.
+    pub fn start(python: &Path) -> Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let path = |name: &str| dir.path().join(name);
+        let made = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj",
+                "/CN=peer", "-keyout",
+            ])
+            .arg(path("key.pem"))
+            .arg("-out")
+            .arg(path("cert.pem"))
+            .stderr(Stdio::null())
+            .status()?;
+        if !made.success() {
+            bail!("openssl made no certificate for the peer");
+        }
+        let mut config = json!({
+            "device.node_id": "peer", "device.listen_addr": "127.0.0.1",
+            "http.skin": "nasLogin", "https.skin": "nasLogin",
+            "https.certificate": path("cert.pem"), "https.key": path("key.pem"),
+            "logger": {"class": "PyLogger", "kwargs": {
+                "formatters": {"plain": {"format": "%(message)s"}},
+                "handlers": {"file": {"class": "logging.FileHandler", "filename": path("events")}},
+            }},
+        });
+        for (protocol, port, _) in PEER {
+            config[format!("{}.enabled", protocol.id())] = true.into();
+            config[format!("{}.port", protocol.id())] = port.into();
+        }
+        fs::write(path(".opencanary.conf"), config.to_string())?;
+        let bin = python.parent().context("python lies in a folder")?;
+        let child = Command::new(python)
+            .arg(bin.join("twistd"))
+            .args(["-noy"])
+            .arg(bin.join("opencanary.tac"))
+            .current_dir(dir.path())
+            .env("HOME", dir.path())
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(path("log"))?)
+            .stderr(fs::File::create(path("errors"))?)
+            .spawn()?;
+        let peer = Self { child, dir };
+        let end = Instant::now() + MAX_START;
+        while std::net::TcpStream::connect(("127.0.0.1", 12306)).is_err() {
+            if Instant::now() > end {
+                bail!(
+                    "OpenCanary doesn't start: {}",
+                    fs::read_to_string(peer.dir.path().join("errors"))?
+                );
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(peer)
+    }
+}
+
+impl Server for OpenCanary {
+    fn name(&self) -> &'static str {
+        "OpenCanary"
+    }
+
+    fn target(&self, protocol: Protocol) -> Result<SocketAddr> {
+        let entry = PEER
+            .iter()
+            .find(|(p, ..)| *p == protocol)
+            .context("listed")?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], entry.1)))
+    }
+
+    fn seen(&self, protocol: Protocol) -> Result<usize> {
+        let entry = PEER
+            .iter()
+            .find(|(p, ..)| *p == protocol)
+            .context("listed")?;
+        let log = fs::read_to_string(self.dir.path().join("events")).unwrap_or_default();
+        let logtype = format!("\"logtype\": {},", entry.2);
+        let port = format!("\"dst_port\": {},", entry.1);
+        Ok(log
+            .lines()
+            .filter(|l| l.contains(&logtype) && l.contains(&port))
+            .count())
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn latencies(&self, _count: usize) -> Result<Option<Vec<Duration>>> {
+        Ok(None)
+    }
+}
+
+impl Drop for OpenCanary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
