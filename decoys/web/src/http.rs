@@ -1,0 +1,207 @@
+//! HTTP: a product with a login page behind nginx 1.22.1, as Debian 12 ships it.
+//!
+//! Every answer to a malformed request is the real server's, byte for byte; the recorded
+//! conversations lie in `http/testdata`.
+
+mod head;
+mod login;
+mod parse;
+mod reply;
+mod scan;
+mod session;
+mod site;
+mod skin;
+mod skins;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalmine_core::decoy::{Limits, Poke, Session, Sessions, Step, Transport};
+use coalmine_core::settings::{Fault, any, one_line};
+use coalmine_core::{Bird, Context, DecoyKind, Event, EventKind, Out, Service};
+use serde_json::{Map, Value};
+
+use self::session::Connection;
+use self::site::Site;
+
+/// Further response headers that an operator may set.
+const MAX_HEADERS: usize = 32;
+
+/// HTTP server.
+pub static KIND: DecoyKind = DecoyKind {
+    id: "http",
+    title: "HTTP server",
+    doc: "Pretends to be a product with a web login behind nginx.\n\
+          Captures credentials of forms in every encoding and of Basic authentication.",
+    transports: &[Transport::Tcp],
+    port: 80,
+    instances: true,
+    tls: None,
+    events: EVENTS,
+    settings: HttpSettings::declared,
+    build,
+    limits: LIMITS,
+    poke: POKE,
+};
+
+/// What a web decoy can see.
+pub(crate) const EVENTS: &[&EventKind] = &[
+    HttpPageLoad::KIND,
+    HttpLogin::KIND,
+    HttpScan::KIND,
+    HttpPostError::KIND,
+];
+
+/// The driver's bounds: nginx's own come first.
+pub(crate) const LIMITS: Limits = Limits {
+    input: 64 * 1024,
+    idle: Duration::from_secs(80),
+    total: Duration::from_secs(3_600),
+    per_source: 2_500,
+    connections: 10_000,
+};
+
+/// One wrong login.
+pub(crate) const POKE: Poke = Poke::Script(&[
+    Step::Send(
+        b"POST / HTTP/1.1\r\nHost: poke\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+          Content-Length: 36\r\n\r\nusername=poke&password=poke-harmless",
+    ),
+    Step::Expect(b"HTTP/1.1 "),
+    Step::Drain,
+]);
+
+coalmine_core::choice! {
+    /// Which product is shown.
+    pub enum Look { Nas => "nasLogin", Basic => "basicLogin", Router => "routerLogin" }
+}
+
+coalmine_core::settings! {
+    /// Settings of the web decoys.
+    pub struct HttpSettings {
+        /// The `Server` header; empty means the product's own.
+        banner: String => "banner" = String::new(), one_line;
+        /// Which product is shown.
+        skin: Look => "skin" = Look::Nas, any;
+        /// Whether `headers.items` are sent.
+        headers_enabled: bool => "headers.enabled" = false, any;
+        /// Further headers of every answer, each `Name: value`.
+        headers_items: Vec<String> => "headers.items" = Vec::new(), header_lines;
+        /// Whether every page load raises an alert; noisy.
+        page_load_alerts: bool => "page_load_alerts" = false, any;
+    }
+}
+
+coalmine_core::event! {
+    /// Somebody loaded a page. Off unless asked for.
+    pub struct HttpPageLoad: "httpload", "HTTP Page Load",
+        [3000 "GET", 3002 "POST to a page that is no login", 3003 "error page"] {
+        /// Requested path with query.
+        path: String => "PATH" = "/index.html?lang=en",
+        /// As the client sent it.
+        user_agent: String => "USERAGENT" = "curl/7.88.1",
+        /// `TLS` on an encrypted site.
+        channel: Option<&'static str> => "CHANNEL" = "TLS",
+        /// Method of the request.
+        method: String => "METHOD" = "GET",
+        /// Status code sent.
+        response: u16 => "RESPONSE" = 200,
+        /// Name of the web skin.
+        skin: &'static str => "SKIN" = "nasLogin",
+        /// Host that was asked for.
+        hostname: Option<String> => "HOSTNAME" = "files-02.corp.example",
+    }
+}
+
+coalmine_core::event! {
+    /// Somebody tried to log in to a web page.
+    pub struct HttpLogin: "httplogin", "HTTP Login Attempt", [3001 ""] {
+        /// As the client sent it.
+        username: String => "USERNAME" = "admin",
+        /// As the client sent it.
+        password: String => "PASSWORD" = "hunter2",
+        /// Requested path with query.
+        path: String => "PATH" = "/login",
+        /// As the client sent it.
+        user_agent: String => "USERAGENT" = "Mozilla/5.0 (X11; Linux x86_64)",
+        /// `TLS` on an encrypted site.
+        channel: Option<&'static str> => "CHANNEL" = "TLS",
+        /// Method of the request.
+        method: String => "METHOD" = "POST",
+        /// Status code sent.
+        response: u16 => "RESPONSE" = 401,
+        /// Name of the web skin.
+        skin: &'static str => "SKIN" = "nasLogin",
+        /// Host that was asked for.
+        hostname: Option<String> => "HOSTNAME" = "files-02.corp.example",
+    }
+}
+
+coalmine_core::event! {
+    /// One source asked for many pages that don't exist.
+    pub struct HttpScan: "httpscan", "HTTP Service Scan", [3004 "many random paths from one source"] {
+        /// Method of the request that showed the scan.
+        method: String => "METHOD" = "GET",
+        /// Its path.
+        path: String => "PATH" = "/wp-admin/",
+        /// Status code sent.
+        response: u16 => "RESPONSE" = 404,
+    }
+}
+
+coalmine_core::event! {
+    /// Somebody sent data to a page that doesn't exist.
+    pub struct HttpPostError: "httpposterror", "HTTP Post Request to an Error Page", [3006 ""] {
+        /// Requested path with query.
+        path: String => "PATH" = "/cgi-bin/luci",
+        /// As the client sent it.
+        user_agent: String => "USERAGENT" = "python-requests/2.31.0",
+        /// `TLS` on an encrypted site.
+        channel: Option<&'static str> => "CHANNEL" = "TLS",
+        /// Method of the request.
+        method: String => "METHOD" = "POST",
+        /// Status code sent.
+        response: u16 => "RESPONSE" = 404,
+        /// Name of the web skin.
+        skin: &'static str => "SKIN" = "nasLogin",
+    }
+}
+
+/// Builds a site from its settings.
+pub(crate) fn build(given: &Map<String, Value>, bird: &Arc<Bird>) -> Result<Service, Vec<Fault>> {
+    let settings = HttpSettings::parse(given)?;
+    let site = Arc::new(skin::site(&settings, bird));
+    Ok(Service::sessions(Server { site }))
+}
+
+struct Server {
+    site: Arc<Site>,
+}
+
+impl Sessions for Server {
+    fn open(&self, context: &Context, out: &mut Out) -> Box<dyn Session> {
+        Box::new(Connection::open(&self.site, context, out))
+    }
+}
+
+/// A check for lists of `Name: value`.
+fn header_lines(items: &Vec<String>) -> Result<(), String> {
+    if items.len() > MAX_HEADERS {
+        return Err(format!("has {} items; at most {MAX_HEADERS}", items.len()));
+    }
+    for item in items {
+        one_line(item).map_err(|problem| format!("{item:?} {problem}"))?;
+        let name = item.split_once(':').map(|(name, _)| name.trim());
+        let is_token = |name: &str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        if !name.is_some_and(is_token) {
+            return Err(format!("{item:?} isn't of the form Name: value"));
+        }
+    }
+    Ok(())
+}

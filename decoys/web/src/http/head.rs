@@ -1,0 +1,169 @@
+//! A request's head as it's put together line by line.
+
+use super::parse::{self, RequestLine, Version};
+use super::status::Status;
+
+/// Fields that may come once only; a second one ends the request.
+const ONCE: &[&str] = &[
+    "host",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-match",
+    "if-none-match",
+    "content-length",
+    "content-range",
+    "if-range",
+    "transfer-encoding",
+    "expect",
+    "authorization",
+];
+
+/// A request without its body.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) line: RequestLine,
+    /// Decoded and normalised.
+    pub(super) path: Vec<u8>,
+    pub(super) query: Vec<u8>,
+    /// Lower case, without port; of the target or of `Host`.
+    pub(super) host: Option<String>,
+    fields: Vec<(String, Vec<u8>)>,
+    connection: Option<bool>,
+}
+
+/// How much body a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Size {
+    /// So many bytes.
+    Known(u64),
+    /// It comes in chunks.
+    Chunked,
+}
+
+impl Head {
+    /// From the request line.
+    pub(super) fn new(line: RequestLine) -> Result<Self, Status> {
+        let (path, query) = parse::path(&line.target)?;
+        let host = line.host.as_deref().map(parse::host).transpose()?;
+        Ok(Self {
+            query: query.to_vec(),
+            path,
+            host,
+            line,
+            fields: Vec::new(),
+            connection: None,
+        })
+    }
+
+    /// One more field.
+    pub(super) fn add(&mut self, name: String, value: Vec<u8>) -> Result<(), Status> {
+        if ONCE.contains(&name.as_str()) && self.get(&name).is_some() {
+            return Err(Status::BadRequest);
+        }
+        if name == "host" {
+            let host = parse::host(&value)?;
+            self.host.get_or_insert(host);
+        }
+        if name == "connection" {
+            let lower = value.to_ascii_lowercase();
+            let says = |word: &[u8]| lower.windows(word.len()).any(|w| w == word);
+            if says(b"close") {
+                self.connection = Some(false);
+            } else if says(b"keep-alive") {
+                self.connection = Some(true);
+            }
+        }
+        self.fields.push((name, value));
+        Ok(())
+    }
+
+    /// The first field of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+        let found = self.fields.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_slice())
+    }
+
+    /// The same as text.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        self.get(name).map(parse::latin1)
+    }
+
+    /// Whether the method is `name`.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.line.method == name.as_bytes()
+    }
+
+    /// What the whole head must hold (RFC 9112 sections 3.2 and 6.3); the size of the body.
+    pub(super) fn check(&self) -> Result<Size, Status> {
+        let bad = Err(Status::BadRequest);
+        if self.line.version >= Version::Http11 && self.get("host").is_none() {
+            return bad;
+        }
+        let length = match self.get("content-length") {
+            None => 0,
+            Some(text) if !text.is_empty() && text.iter().all(u8::is_ascii_digit) => {
+                let number = parse::latin1(text).parse::<i64>();
+                u64::try_from(number.unwrap_or(-1)).map_err(|_| Status::BadRequest)?
+            }
+            Some(_) => return bad,
+        };
+        let mut size = Size::Known(length);
+        if let Some(coding) = self.get("transfer-encoding") {
+            if self.line.version < Version::Http11 {
+                return bad;
+            }
+            if !coding.eq_ignore_ascii_case(b"chunked") {
+                return Err(Status::NotImplemented);
+            }
+            if self.get("content-length").is_some() {
+                return bad;
+            }
+            size = Size::Chunked;
+        }
+        if self.is("TRACE") || self.is("CONNECT") {
+            return Err(Status::NotAllowed);
+        }
+        Ok(size)
+    }
+
+    /// Whether the peer wishes the connection to stay.
+    pub(super) fn keeps_alive(&self) -> bool {
+        let old = self.is("POST") && self.agent().is_some_and(|a| is_msie(&a) == Some(6));
+        !old && self
+            .connection
+            .unwrap_or(self.line.version >= Version::Http11)
+    }
+
+    /// Whether the peer waits for leave to send the body (RFC 9110 section 10.1.1).
+    pub(super) fn expects_leave(&self) -> bool {
+        self.line.version >= Version::Http11
+            && self
+                .get("expect")
+                .is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"))
+    }
+
+    /// Whether the peer is a browser whose error pages nginx pads.
+    pub(super) fn is_padded(&self) -> bool {
+        self.agent()
+            .is_some_and(|agent| is_msie(&agent).is_some() || is_chrome(&agent))
+    }
+
+    /// `User-Agent`.
+    pub(super) fn agent(&self) -> Option<String> {
+        self.text("user-agent")
+    }
+}
+
+/// The major version of Internet Explorer that `agent` claims.
+fn is_msie(agent: &str) -> Option<u32> {
+    let (_, after) = agent.split_once("MSIE ")?;
+    if agent.contains("Opera") {
+        return None;
+    }
+    let (major, _) = after.split_once('.')?;
+    major.parse().ok()
+}
+
+fn is_chrome(agent: &str) -> bool {
+    !agent.contains("Opera") && agent.contains("Chrome/")
+}

@@ -1,0 +1,35 @@
+//! HTTPS: the same inside TLS; HTTP in the clear is answered as nginx answers it there.
+
+use coalmine_core::DecoyKind;
+use coalmine_core::decoy::{Tls, Transport};
+
+use crate::http;
+
+/// HTTPS server.
+pub static KIND: DecoyKind = DecoyKind {
+    id: "https",
+    title: "HTTPS server",
+    doc: "Pretends to be a product with a web login behind nginx, inside TLS.\n\
+          Captures credentials of forms in every encoding and of Basic authentication.",
+    transports: &[Transport::Tcp],
+    port: 443,
+    instances: true,
+    tls: Some(Tls {
+        alpn: &[b"http/1.1"],
+    }),
+    events: http::EVENTS,
+    settings: http::HttpSettings::declared,
+    build: http::build,
+    limits: http::LIMITS,
+    poke: http::POKE,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::KIND;
+
+    #[test]
+    fn holds_what_every_kind_holds() {
+        coalmine_core::suite::check(&KIND);
+    }
+}
