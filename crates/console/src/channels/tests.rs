@@ -1,1 +1,401 @@
+//! Both channels together, and what their tests share.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Mutex;
+
+use coalmine_core::event::{Logtype, Shape};
+use coalmine_core::token::{self, Answer, Token, TokenChannel, Trip};
+use coalmine_core::{Seed, Sighting, Subject, TokenId};
+use serde_json::{Map, Value};
+
+use super::touch::{Touch, What};
+use super::words::{EXTENSIONS, WORDS};
+use super::*;
+
+/// The token of [`bench`] that is touched over HTTP.
+pub(super) const WEB: &str = "webwebwebwebwebwebwebweb1";
+/// The one that is touched over DNS.
+pub(super) const DNS: &str = "dnsdnsdnsdnsdnsdnsdnsdns1";
+/// One whose kind answers with a redirect.
+pub(super) const AWAY: &str = "awayawayawayawayawayaway1";
+/// One whose kind answers with a page.
+pub(super) const PAGE: &str = "pagepagepagepagepagepage1";
+/// No token at all.
+pub(super) const NONE: &str = "nonenonenonenonenonenone1";
+/// Disabled: the keeper doesn't find it.
+pub(super) const OFF: &str = "offoffoffoffoffoffoffoff1";
+
+static WEB_KIND: TokenKind = kind("http", 17000, &[TokenChannel::Http], |_, _| Trip {
+    fields: Map::new(),
+    answer: Answer::Plain,
+});
+static DNS_KIND: TokenKind = kind("dns", 16000, &[TokenChannel::Dns], |_, hit| Trip {
+    fields: match hit {
+        token::Hit::Dns(hit) => Map::from_iter([("labels".to_owned(), hit.labels.into())]),
+        token::Hit::Http(_) => Map::new(),
+    },
+    answer: Answer::Plain,
+});
+static AWAY_KIND: TokenKind = kind("away", 17016, &[TokenChannel::Http], |_, _| Trip {
+    fields: Map::new(),
+    answer: Answer::Redirect("https://example.com/\r\nX: y".to_owned()),
+});
+static PAGE_KIND: TokenKind = kind("page", 17017, &[TokenChannel::Http], |_, _| Trip {
+    fields: Map::new(),
+    answer: Answer::Body {
+        mime: "text/html".to_owned(),
+        bytes: b"<p>hello".to_vec(),
+    },
+});
+static KINDS: &[&TokenKind] = &[&WEB_KIND, &DNS_KIND, &AWAY_KIND, &PAGE_KIND];
+
+const fn kind(
+    id: &'static str,
+    logtype: u32,
+    channels: &'static [TokenChannel],
+    trip: fn(&Token, &token::Hit<'_>) -> Trip,
+) -> TokenKind {
+    TokenKind {
+        id,
+        title: "Title",
+        description: "Description",
+        doc: "",
+        logtype,
+        channels,
+        asks: &[],
+        event: &[],
+        mint: |_| Ok(token::Artefact::default()),
+        trip,
+    }
+}
+
+/// Knows the tokens above and keeps sightings in memory, after `delay`.
+#[derive(Default)]
+pub(super) struct Memory {
+    pub delay: Duration,
+    pub seen: Arc<Mutex<Vec<Sighting>>>,
+}
+
+impl Keeper for Memory {
+    async fn find(&self, id: &TokenId) -> Option<Token> {
+        let kind = match id.as_str() {
+            WEB => "http",
+            DNS => "dns",
+            AWAY => "away",
+            PAGE => "page",
+            _ => return None,
+        };
+        Some(Token {
+            id: id.clone(),
+            kind: kind.to_owned(),
+            memo: String::new(),
+            fields: Map::new(),
+        })
+    }
+
+    async fn record(&self, sighting: Sighting) {
+        tokio::time::sleep(self.delay).await;
+        self.seen.lock().unwrap().push(sighting);
+    }
+}
+
+/// Touches, and where they end up.
+pub(super) struct Bench {
+    pub touches: Arc<Touches<Memory>>,
+    pub seen: Arc<Mutex<Vec<Sighting>>>,
+}
+
+pub(super) fn bench(delay: Duration) -> Bench {
+    let seen = Arc::default();
+    let memory = Memory {
+        delay,
+        seen: Arc::clone(&seen),
+    };
+    Bench {
+        touches: Arc::new(Touches::new(memory, KINDS)),
+        seen,
+    }
+}
+
+impl Bench {
+    /// Fields of the events seen so far.
+    pub fn events(&self) -> Vec<Value> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter()
+            .map(|sighting| serde_json::from_str(sighting.fields.get()).unwrap())
+            .collect()
+    }
+}
+
+pub(super) fn peer() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 7], 40_000))
+}
+
+pub(super) fn local() -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, 1], 80))
+}
+
+fn config(http: &str, dns: &str) -> ConsoleConfig {
+    ConsoleConfig {
+        dir: "unused".into(),
+        store: "sqlite:unused".to_owned(),
+        listen: local(),
+        names: Vec::new(),
+        zone: "tokens.example.com".to_owned(),
+        public_address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
+        token_http: http.parse().ok(),
+        token_dns: dns.parse().ok(),
+        reverse_lookups: false,
+        version: "0",
+    }
+}
+
+fn touch(what: What) -> Touch {
+    Touch {
+        at: coalmine_core::Timestamp::from_secs(1_700_000_000),
+        src: peer().into(),
+        dst: local().into(),
+        what,
+    }
+}
+
+fn web_touch() -> Touch {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    touch(What::Http {
+        method: "POST".to_owned(),
+        url: format!("http://tokens.example.com/{WEB}?a=1&a=2"),
+        headers: vec![
+            pair("Host", "tokens.example.com"),
+            pair("REFERER", "http://x/"),
+        ],
+        query: vec![pair("a", "1"), pair("a", "2")],
+        body: b"abc".to_vec(),
+        body_size: 3,
+    })
+}
+
+fn dns_touch() -> Touch {
+    touch(What::Dns {
+        name: format!("X.{DNS}.tokens.example.com"),
+        labels: vec!["X".to_owned()],
+        query_type: "AAAA".to_owned(),
+        transport: "udp",
+    })
+}
+
+fn id(text: &str) -> TokenId {
+    text.parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_touch_over_http_becomes_an_event_with_the_catalogues_fields() {
+    let bench = bench(Duration::ZERO);
+    let answer = bench
+        .touches
+        .touch(vec![id(NONE), id(WEB)], web_touch())
+        .await;
+    assert_eq!(answer, Answer::Plain);
+    assert_eq!(
+        bench.events(),
+        [serde_json::json!({
+            "type": "http", "kind": "http", "channel": "http", "canarytoken": WEB,
+            "description": "Description", "logtype": "17000",
+            "url": format!("http://tokens.example.com/{WEB}?a=1&a=2"),
+            "headers": {"Host": "tokens.example.com", "REFERER": "http://x/"},
+            "additional_info": {
+                "method": "POST", "referer": "http://x/", "body_size": 3,
+                "request_args": {"a": "1, 2"},
+            },
+        })]
+    );
+    let seen = bench.seen.lock().unwrap();
+    assert_eq!(seen[0].kind, "canarytoken");
+    assert_eq!(seen[0].logtype, 17000);
+    assert_eq!(seen[0].subject, Subject::Token(id(WEB)));
+    assert_eq!((seen[0].src, seen[0].dst), (peer().into(), local().into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_touch_over_dns_becomes_an_event_with_its_kinds_fields_too() {
+    let bench = bench(Duration::ZERO);
+    bench.touches.touch(vec![id(DNS)], dns_touch()).await;
+    assert_eq!(
+        bench.events(),
+        [serde_json::json!({
+            "type": "dns", "kind": "dns", "channel": "dns", "canarytoken": DNS,
+            "description": "Description", "logtype": "16000",
+            "hostname": format!("X.{DNS}.tokens.example.com"),
+            "additional_info": {"query_type": "AAAA", "transport": "udp"},
+            "labels": ["X"],
+        })]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_hold_what_the_event_kind_declares() {
+    static LOGTYPES: &[Logtype] = &[Logtype {
+        code: 17000,
+        means: "",
+    }];
+    let declared = token::event_kind(LOGTYPES);
+    let bench = bench(Duration::ZERO);
+    bench.touches.touch(vec![id(WEB)], web_touch()).await;
+    bench.touches.touch(vec![id(DNS)], dns_touch()).await;
+    for event in bench.events() {
+        let event = event.as_object().unwrap();
+        for field in declared.fields {
+            let value = event.get(field.name);
+            assert!(
+                field.optional || value.is_some(),
+                "{} is missing",
+                field.name
+            );
+            let right = value.is_none_or(|value| match field.shape {
+                Shape::String => value.is_string(),
+                Shape::Integer => value.is_i64(),
+                Shape::Object => value.is_object(),
+            });
+            assert!(right, "{} has another shape", field.name);
+        }
+        for name in event.keys().filter(|name| *name != "labels") {
+            assert!(declared.fields.iter().any(|f| f.name == name), "{name}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_is_touched_through_its_own_channels_only() {
+    let bench = bench(Duration::ZERO);
+    bench.touches.touch(vec![id(DNS)], web_touch()).await;
+    bench.touches.touch(vec![id(WEB)], dns_touch()).await;
+    bench
+        .touches
+        .touch(vec![id(OFF), id(NONE)], web_touch())
+        .await;
+    assert_eq!(bench.events(), [] as [Value; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_for_the_commit_but_not_for_ever() {
+    for (delay, waited) in [(40, 40), (600, 250)] {
+        let bench = bench(Duration::from_millis(delay));
+        let start = Instant::now();
+        let answer = bench.touches.touch(vec![id(AWAY)], web_touch()).await;
+        assert_eq!(start.elapsed(), Duration::from_millis(waited));
+        assert!(
+            matches!(answer, Answer::Redirect(_)),
+            "known before the commit"
+        );
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        assert_eq!(bench.events().len(), 1, "remembered all the same");
+    }
+}
+
+#[test]
+fn urls_are_derived_from_the_seed_and_share_nothing_but_the_zone() {
+    let config = config("127.0.0.1:80", "");
+    let mut shapes = BTreeMap::new();
+    for byte in 0..=255 {
+        let seed = Seed::new([byte; 32]);
+        let id = TokenId::from_seed(&seed);
+        let url = url_for(&config, &id, &seed);
+        assert_eq!(url, url_for(&config, &id, &seed));
+        let path = url.strip_prefix("http://tokens.example.com/").unwrap();
+        let parts: Vec<&str> = path.split('/').collect();
+        assert!((2..=4).contains(&parts.len()), "{url}");
+        assert_eq!(parts[parts.len() - 2], id.as_str());
+        assert!(
+            parts[..parts.len() - 2]
+                .iter()
+                .all(|word| WORDS.contains(word))
+        );
+        *shapes.entry(parts.len()).or_insert(0) += 1;
+        shapes
+            .entry(1000 + parts.last().unwrap().len())
+            .or_insert(1);
+    }
+    assert!(shapes.get(&2).is_some() && shapes.get(&3).is_some() && shapes.get(&4).is_some());
+}
+
+#[test]
+fn urls_carry_the_port_where_it_is_not_the_standard_one() {
+    let seed = Seed::new([1; 32]);
+    let at = |config: &ConsoleConfig| url_for(config, &id(WEB), &seed);
+    let odd = config("127.0.0.1:8080", "");
+    assert!(at(&odd).starts_with("http://tokens.example.com:8080/"));
+    let mut off = config("", "");
+    off.zone = "2001:db8::1".to_owned();
+    assert!(at(&off).starts_with("http://[2001:db8::1]/"));
+    assert_eq!(
+        hostname_for(&odd, &id(DNS)),
+        format!("{DNS}.tokens.example.com")
+    );
+}
+
+#[test]
+fn there_are_words_enough_and_none_looks_like_a_token() {
+    let words: std::collections::BTreeSet<&&str> = WORDS.iter().collect();
+    assert!(words.len() >= 200 && words.len() == WORDS.len());
+    assert!(EXTENSIONS.len() >= 8);
+    for word in WORDS.iter().chain(EXTENSIONS) {
+        assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word}");
+        assert!(word.parse::<TokenId>().is_err());
+    }
+    assert!(
+        WORDS
+            .iter()
+            .all(|word| !["canary", "token", "mine"].contains(word)),
+        "nothing that marks us"
+    );
+}
+
+#[tokio::test]
+async fn binding_finds_real_ports_and_writes_them_back() {
+    let mut config = config("127.0.0.1:0", "127.0.0.1:0");
+    let bound = bind(&mut config).await;
+    let (http, dns) = (bound.http.clone().unwrap(), bound.dns.clone().unwrap());
+    assert!(http.port() != 0 && dns.port() != 0);
+    assert_eq!(
+        (config.token_http, config.token_dns),
+        (Some(http), Some(dns))
+    );
+    let (_, udp, tcp) = bound.dns_listeners.as_ref().unwrap();
+    assert_eq!(udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+
+    let mut again = self::config(&http.to_string(), &dns.to_string());
+    let refused = bind(&mut again).await;
+    for problem in [refused.http.unwrap_err(), refused.dns.unwrap_err()] {
+        assert!(
+            problem.contains("another program listens there"),
+            "{problem}"
+        );
+        assert!(!problem.contains('\n'));
+    }
+}
+
+#[tokio::test]
+async fn what_is_off_or_impossible_says_so() {
+    let mut off = config("", "");
+    let bound = bind(&mut off).await;
+    assert_eq!(
+        (bound.http, bound.dns),
+        (Err("turned off".to_owned()), Err("turned off".to_owned()))
+    );
+    let mut no_zone = config("", "127.0.0.1:0");
+    no_zone.zone = "127.0.0.1".to_owned();
+    let problem = bind(&mut no_zone).await.dns.unwrap_err();
+    assert!(problem.contains("needs a zone of its own"), "{problem}");
+}
+
+#[test]
+fn every_common_failure_has_a_remedy() {
+    let say = |address: &str, kind: io::ErrorKind| {
+        remedy("DNS", address.parse().unwrap(), &io::Error::from(kind))
+    };
+    assert!(say("0.0.0.0:53", io::ErrorKind::AddrInUse).contains("DNSStubListener=no"));
+    assert!(!say("0.0.0.0:5353", io::ErrorKind::AddrInUse).contains("systemd"));
+    assert!(say("0.0.0.0:53", io::ErrorKind::PermissionDenied).contains("CAP_NET_BIND_SERVICE"));
+    assert!(say("192.0.2.1:53", io::ErrorKind::AddrNotAvailable).contains("no network interface"));
+    assert!(say("0.0.0.0:53", io::ErrorKind::Other).contains("choose another"));
+}

@@ -1,1 +1,476 @@
+//! Every answer, over both transports.
 
+use std::net::Ipv4Addr;
+
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use proptest::prelude::*;
+use tokio::io::duplex;
+
+use super::*;
+use crate::channels::FLOOR;
+use crate::channels::tests::{Bench, DNS, NONE, OFF, WEB, bench, local, peer};
+
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+fn zone() -> Zone {
+    Zone::new("tokens.example.com", ADDRESS.into()).unwrap()
+}
+
+fn question(name: &str, kind: RecordType) -> Message {
+    let mut message = Message::new(0x1234, MessageType::Query, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    message
+}
+
+fn with_edns(mut message: Message) -> Message {
+    let mut edns = Edns::new();
+    edns.set_max_payload(4096);
+    message.set_edns(edns);
+    message
+}
+
+/// The answer over UDP, and over TCP, and whether a token may have been named.
+fn ask(zone: &Zone, message: &Message) -> (Message, Message, bool) {
+    let packet = message.to_vec().unwrap();
+    let reply = zone.react(&packet).unwrap();
+    let udp = reply.datagram(packet.len());
+    assert!(
+        gain(&packet, &udp) <= 1.5,
+        "{} for {}",
+        udp.len(),
+        packet.len()
+    );
+    let tcp = reply.framed();
+    assert_eq!(
+        usize::from(u16::from_be_bytes([tcp[0], tcp[1]])),
+        tcp.len() - 2
+    );
+    (
+        Message::from_vec(&udp).unwrap(),
+        Message::from_vec(&tcp[2..]).unwrap(),
+        reply.named.is_some(),
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "lengths of packets")]
+fn gain(asked: &[u8], answered: &[u8]) -> f64 {
+    (answered.len() + 28) as f64 / (asked.len() + 28) as f64
+}
+
+fn under(left: &str) -> String {
+    format!("{left}.tokens.example.com.")
+}
+
+#[test]
+fn every_name_has_the_address_and_the_answer_is_authoritative() {
+    for name in [
+        "tokens.example.com.",
+        &under(DNS),
+        &under("a.b.c"),
+        &under("ns1"),
+    ] {
+        let (udp, tcp, _) = ask(&zone(), &question(name, RecordType::A));
+        assert_eq!(udp, tcp);
+        assert_eq!(udp.metadata.response_code, ResponseCode::NoError);
+        assert!(udp.metadata.authoritative && udp.metadata.recursion_desired);
+        assert!(!udp.metadata.recursion_available && !udp.metadata.truncation);
+        assert_eq!(udp.answers.len(), 1);
+        assert_eq!(udp.answers[0].data, RData::A(ADDRESS.into()));
+        assert!(udp.edns.is_none() && udp.authorities.is_empty());
+    }
+}
+
+#[test]
+fn a_zone_on_ipv6_has_aaaa_and_no_a() {
+    let zone = Zone::new("tokens.example.com.", "2001:db8::1".parse().unwrap()).unwrap();
+    let (aaaa, _, _) = ask(&zone, &question(&under(DNS), RecordType::AAAA));
+    assert!(matches!(aaaa.answers[0].data, RData::AAAA(_)));
+    let (_, a, _) = ask(&zone, &question(&under(DNS), RecordType::A));
+    assert!(a.answers.is_empty() && a.authorities.len() == 1);
+}
+
+#[test]
+fn types_that_are_not_there_get_the_soa_as_authority() {
+    for kind in [
+        RecordType::AAAA,
+        RecordType::TXT,
+        RecordType::HTTPS,
+        RecordType::CAA,
+        RecordType::NS,
+        RecordType::SOA,
+        RecordType::Unknown(65_400),
+    ] {
+        let (udp, tcp, _) = ask(&zone(), &question(&under(DNS), kind));
+        assert_eq!(tcp.metadata.response_code, ResponseCode::NoError, "{kind}");
+        assert!(tcp.answers.is_empty());
+        assert_eq!(tcp.authorities[0].record_type(), RecordType::SOA);
+        assert_eq!(tcp.authorities[0].name.to_ascii(), "tokens.example.com.");
+        assert_eq!(udp, tcp, "{kind}: fits without TCP");
+    }
+}
+
+#[test]
+fn the_apex_has_soa_and_name_server_with_glue() {
+    let apex = "Tokens.example.COM.";
+    let (_, soa, _) = ask(&zone(), &question(apex, RecordType::SOA));
+    assert!(matches!(soa.answers[0].data, RData::SOA(_)));
+    let (_, ns, _) = ask(&zone(), &question(apex, RecordType::NS));
+    let RData::NS(server) = &ns.answers[0].data else {
+        panic!("{ns:?}")
+    };
+    assert_eq!(server.0.to_ascii(), "ns1.Tokens.example.COM.");
+    assert_eq!(ns.additionals[0].name, server.0);
+    assert_eq!(ns.additionals[0].data, RData::A(ADDRESS.into()));
+}
+
+#[test]
+fn any_gets_one_record_set() {
+    let (udp, _, named) = ask(&zone(), &question(&under(DNS), RecordType::ANY));
+    assert_eq!(udp.answers.len(), 1);
+    assert!(named);
+}
+
+#[test]
+fn the_question_comes_back_letter_for_letter() {
+    let name = under("DnSdNsdnSDNSdnsdnsdnsdnS1").replace("tokens", "ToKeNs");
+    let message = question(&name, RecordType::A);
+    let packet = message.to_vec().unwrap();
+    let reply = zone().react(&packet).unwrap();
+    let bytes = reply.datagram(packet.len());
+    assert_eq!(bytes[12..packet.len()], packet[12..]);
+    assert_eq!(bytes.len(), packet.len() + 16, "the owner is a pointer");
+    let named = reply.named.unwrap();
+    assert_eq!(named.token.as_str(), DNS);
+    assert_eq!(named.name, name.trim_end_matches('.'));
+}
+
+#[test]
+fn edns_is_answered_with_our_size_and_only_if_asked() {
+    let (udp, _, _) = ask(&zone(), &with_edns(question(&under(DNS), RecordType::A)));
+    let edns = udp.edns.unwrap();
+    assert_eq!((edns.max_payload(), edns.version()), (1232, 0));
+    assert!(!edns.flags().dnssec_ok);
+    let mut later = with_edns(question(&under(DNS), RecordType::A));
+    later
+        .edns
+        .as_mut()
+        .unwrap()
+        .set_version(1)
+        .set_dnssec_ok(true);
+    let (udp, _, named) = ask(&zone(), &later);
+    // 16 is BADVERS and BADSIG.
+    assert_eq!(u16::from(udp.metadata.response_code), 16);
+    assert!(udp.edns.unwrap().flags().dnssec_ok);
+    assert!(udp.answers.is_empty() && !named);
+}
+
+#[test]
+fn names_outside_the_zone_and_transfers_are_refused() {
+    for (name, kind) in [
+        ("example.com.", RecordType::A),
+        (".", RecordType::NS),
+        ("xtokens.example.com.", RecordType::A),
+        ("tokens.example.com.evil.", RecordType::A),
+        ("tokens.example.com.", RecordType::AXFR),
+        ("tokens.example.com.", RecordType::IXFR),
+    ] {
+        let (udp, _, named) = ask(&zone(), &question(name, kind));
+        assert_eq!(udp.metadata.response_code, ResponseCode::Refused, "{name}");
+        assert!(!udp.metadata.authoritative && udp.answers.is_empty() && !named);
+        assert_eq!(udp.queries.len(), 1);
+    }
+    let mut chaos = question("version.bind.", RecordType::TXT);
+    chaos.queries[0].set_query_class(DNSClass::CH);
+    assert_eq!(
+        ask(&zone(), &chaos).0.metadata.response_code,
+        ResponseCode::Refused
+    );
+}
+
+#[test]
+fn other_operations_are_not_implemented() {
+    for code in [
+        OpCode::Status,
+        OpCode::Notify,
+        OpCode::Update,
+        OpCode::Unknown(9),
+    ] {
+        let mut message = question(&under(DNS), RecordType::A);
+        message.metadata.op_code = code;
+        let packet = message.to_vec().unwrap();
+        let bytes = zone().react(&packet).unwrap().datagram(packet.len());
+        let flags = (packet[2] & 0x79) | 0x80;
+        assert_eq!(bytes, [0x12, 0x34, flags, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_a_format_error_and_what_is_no_query_gets_nothing() {
+    let good = question(&under(DNS), RecordType::A).to_vec().unwrap();
+    let form_error = [0x12, 0x34, 0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut none = good[..12].to_vec();
+    none[5] = 0;
+    let mut two = good.clone();
+    two[5] = 2;
+    two.extend_from_slice(&good[12..]);
+    let mut looping = good[..12].to_vec();
+    looping.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1]);
+    for packet in [good[..good.len() - 1].to_vec(), none, two, looping] {
+        let reply = zone().react(&packet).unwrap();
+        assert_eq!(reply.datagram(packet.len()), form_error);
+        assert_eq!(reply.framed()[2..], form_error);
+        assert_eq!(reply.truncated(), form_error);
+    }
+    for length in 0..12 {
+        assert!(zone().react(&good[..length]).is_none());
+    }
+    let mut response = good;
+    response[2] |= 0x80;
+    assert!(zone().react(&response).is_none());
+}
+
+#[test]
+fn visits_count_and_probes_do_not() {
+    let named = |name: &str, kind| ask(&zone(), &question(name, kind)).2;
+    for kind in [
+        RecordType::A,
+        RecordType::AAAA,
+        RecordType::HTTPS,
+        RecordType::TXT,
+        RecordType::CNAME,
+        RecordType::MX,
+    ] {
+        assert!(named(&under(DNS), kind), "{kind}");
+    }
+    for kind in [
+        RecordType::NS,
+        RecordType::SOA,
+        RecordType::DS,
+        RecordType::CAA,
+    ] {
+        assert!(!named(&under(DNS), kind), "{kind}");
+    }
+    assert!(named(&under(&format!("a.b.{DNS}")), RecordType::A));
+    assert!(!named(&under(&format!("_.{DNS}")), RecordType::A));
+    assert!(!named(
+        &under(&format!("_acme-challenge.{DNS}")),
+        RecordType::TXT
+    ));
+    assert!(!named(&under(&format!("{DNS}.www")), RecordType::A));
+    assert!(!named("tokens.example.com.", RecordType::A));
+}
+
+#[test]
+fn labels_left_of_the_token_are_kept_in_order_and_as_text() {
+    let mut packet = question("AB.G42.tokens.example.com.", RecordType::A)
+        .to_vec()
+        .unwrap();
+    packet[13] = 0xff;
+    let at = packet.windows(7).position(|w| w == b"\x06tokens").unwrap();
+    let label = [&[25], DNS.as_bytes()].concat();
+    packet.splice(at..at, label);
+    let named = zone().react(&packet).unwrap().named.unwrap();
+    assert_eq!(named.labels, ["\\xffB", "G42"]);
+    assert_eq!(named.name, format!("\\xffB.G42.{DNS}.tokens.example.com"));
+    assert_eq!(named.query_type, "A");
+}
+
+#[test]
+fn what_is_too_long_loses_additions_then_everything() {
+    let short = Zone::new("t.co", ADDRESS.into()).unwrap();
+    let (udp, tcp, _) = ask(&short, &question("t.co.", RecordType::SOA));
+    assert!(udp.metadata.truncation && udp.answers.is_empty());
+    assert!(!tcp.metadata.truncation && tcp.answers.len() == 1);
+    let (udp, tcp, _) = ask(&zone(), &question("tokens.example.com.", RecordType::NS));
+    assert!(!udp.metadata.truncation && udp.answers.len() == 1);
+    assert_eq!((udp.additionals.len(), tcp.additionals.len()), (0, 1));
+    let packet = question(&under(DNS), RecordType::A).to_vec().unwrap();
+    let cut = zone().react(&packet).unwrap().truncated();
+    assert!(Message::from_vec(&cut).unwrap().metadata.truncation);
+    assert_eq!(cut.len(), packet.len());
+}
+
+#[test]
+fn a_zone_is_a_name_with_room_for_tokens() {
+    for name in ["", ".", "192.0.2.1", "::1", "a..b", &"a.".repeat(90)] {
+        assert!(Zone::new(name, ADDRESS.into()).is_err(), "{name:?}");
+    }
+    assert!(Zone::new("localhost", ADDRESS.into()).is_ok());
+}
+
+#[test]
+fn retransmissions_are_recognised_for_five_seconds() {
+    let named = |kind| {
+        let packet = question(&under(DNS), kind).to_vec().unwrap();
+        zone().react(&packet).unwrap().named.unwrap()
+    };
+    let (a, aaaa) = (named(RecordType::A), named(RecordType::AAAA));
+    let (mut recent, start) = (Recent::new(), Instant::now());
+    assert!(recent.is_new(peer(), &a, start));
+    assert!(recent.is_new(peer(), &aaaa, start));
+    assert!(recent.is_new(local(), &a, start));
+    assert!(!recent.is_new(peer(), &a, start + Duration::from_secs(4)));
+    let other = Named { id: 1, ..a.clone() };
+    assert!(recent.is_new(peer(), &other, start));
+    assert!(recent.is_new(peer(), &a, start + Duration::from_secs(5)));
+}
+
+/// Sends `messages` over one stream at once; what comes back until the stream ends.
+async fn stream(bench: &Bench, messages: &[Vec<u8>]) -> Vec<Message> {
+    let (mut near, far) = duplex(1024 * 1024);
+    for message in messages {
+        near.write_u16(message.len().try_into().unwrap())
+            .await
+            .unwrap();
+        near.write_all(message).await.unwrap();
+    }
+    let (input, output) = tokio::io::split(far);
+    let talk = converse(
+        input,
+        output,
+        peer(),
+        local(),
+        Arc::new(zone()),
+        Arc::clone(&bench.touches),
+    );
+    let read = async {
+        let mut answers = Vec::new();
+        while answers.len() < messages.len() {
+            let Ok(length) = near.read_u16().await else {
+                break;
+            };
+            let mut answer = vec![0; length.into()];
+            near.read_exact(&mut answer).await.unwrap();
+            answers.push(Message::from_vec(&answer).unwrap());
+        }
+        near.shutdown().await.unwrap();
+        answers
+    };
+    let (_, answers) = tokio::join!(talk, read);
+    answers
+}
+
+fn numbered(id: u16, name: &str) -> Vec<u8> {
+    let mut message = question(name, RecordType::A);
+    message.metadata.id = id;
+    message.to_vec().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn queries_on_one_stream_are_answered_side_by_side() {
+    let bench = bench(Duration::ZERO);
+    let queries: Vec<Vec<u8>> = (0..100).map(|id| numbered(id, &under(DNS))).collect();
+    let start = Instant::now();
+    let answers = stream(&bench, &queries).await;
+    let mut ids: Vec<u16> = answers.iter().map(|answer| answer.metadata.id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, (0..100).collect::<Vec<u16>>());
+    assert_eq!(bench.events().len(), 100);
+    assert!(start.elapsed() <= FLOOR * 5, "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_disabled_and_unknown_names_take_the_same_time_and_shape() {
+    let mut shapes = Vec::new();
+    for token in [DNS, OFF, NONE, WEB] {
+        let bench = bench(Duration::from_millis(5));
+        let start = Instant::now();
+        let answers = stream(&bench, &[numbered(7, &under(token))]).await;
+        shapes.push((answers[0].answers[0].data.clone(), start.elapsed()));
+        assert_eq!(bench.events().len(), usize::from(token == DNS));
+    }
+    assert_eq!(shapes[0].1, FLOOR);
+    assert!(shapes.windows(2).all(|w| w[0] == w[1]), "{shapes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_after_silence_nonsense_or_a_message_that_stops() {
+    let bench = bench(Duration::ZERO);
+    for (input, seconds) in [
+        (&b""[..], 10),
+        (&b"\x00\x02ab"[..], 0),
+        (&b"\xff\xff"[..], 0),
+        (&b"\x00\x20abc"[..], 5),
+    ] {
+        let (mut near, far) = duplex(1024);
+        near.write_all(input).await.unwrap();
+        let (reader, writer) = tokio::io::split(far);
+        let start = Instant::now();
+        let (zone, touches) = (Arc::new(zone()), Arc::clone(&bench.touches));
+        // An error is an end too.
+        let _ = converse(reader, writer, peer(), local(), zone, touches).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(seconds), "{input:?}");
+    }
+}
+
+#[tokio::test]
+async fn over_udp_a_query_sent_twice_is_answered_twice_and_noticed_once() {
+    let bench = bench(Duration::ZERO);
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let task = tokio::spawn(serve_udp(
+        server,
+        Arc::new(zone()),
+        Arc::clone(&bench.touches),
+    ));
+    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(address).await.unwrap();
+    let query = numbered(7, &under(DNS));
+    let mut answer = [0; 512];
+    for _ in 0..2 {
+        client.send(&query).await.unwrap();
+        let length = client.recv(&mut answer).await.unwrap();
+        assert_eq!(Message::from_vec(&answer[..length]).unwrap().metadata.id, 7);
+    }
+    assert_eq!(bench.events().len(), 1);
+    client.send(&numbered(8, &under(DNS))).await.unwrap();
+    client.recv(&mut answer).await.unwrap();
+    assert_eq!(bench.events().len(), 2);
+    assert_eq!(bench.events()[0]["additional_info"]["transport"], "udp");
+    task.abort();
+}
+
+proptest! {
+    #[test]
+    fn no_packet_makes_us_panic_or_shout(packet in random_packets(), v6 in any::<bool>()) {
+        let address = if v6 { [1_u16; 8].into() } else { ADDRESS.into() };
+        for name in ["tokens.example.com", "t.co"] {
+            let zone = Zone::new(name, address).unwrap();
+            let Some(reply) = zone.react(&packet) else { continue };
+            for bytes in [reply.datagram(packet.len()), reply.truncated()] {
+                prop_assert!(gain(&packet, &bytes) <= 1.5, "{} for {}", bytes.len(), packet.len());
+                prop_assert!(bytes.len() >= 12 && bytes[..2] == packet[..2]);
+                prop_assert!(bytes[2] & 0x80 != 0);
+            }
+        }
+    }
+}
+
+/// Noise, queries for names in the zone, and such queries with a few bytes changed.
+fn random_packets() -> impl Strategy<Value = Vec<u8>> {
+    let noise = prop::collection::vec(any::<u8>(), 0..300);
+    let queries = (
+        prop::collection::vec("[a-zA-Z0-9_][a-zA-Z0-9]{0,29}", 0..5),
+        prop::sample::select(vec!["tokens.example.com.", "t.co.", "Example.org."]),
+        any::<u16>(),
+        any::<bool>(),
+        prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+    );
+    let queries = queries.prop_map(|(labels, zone, kind, edns, changes)| {
+        let name = labels.iter().map(|l| format!("{l}.")).collect::<String>() + zone;
+        let kind = if kind < 0x8000 { kind % 260 } else { kind };
+        let mut message = question(&name, RecordType::from(kind));
+        if edns {
+            message = with_edns(message);
+        }
+        let mut packet = message.to_vec().unwrap();
+        for (index, byte) in changes {
+            let at = index.index(packet.len());
+            packet[at] = byte;
+        }
+        packet
+    });
+    prop_oneof![noise, queries]
+}
