@@ -8,6 +8,7 @@
 mod address;
 mod dns;
 mod http;
+mod keeper;
 mod slots;
 mod touch;
 mod words;
@@ -22,6 +23,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::Shared;
 use crate::serve::ConsoleConfig;
 
 pub use address::{hostname_for, url_for};
@@ -84,7 +86,11 @@ pub async fn bind(config: &mut ConsoleConfig) -> Bound {
 
 impl Bound {
     /// Starts answering. The tasks run until they're aborted.
-    pub(crate) fn serve<K: Keeper>(
+    pub fn start(self, console: &Shared) -> Vec<JoinHandle<()>> {
+        self.serve(Arc::clone(console), console.catalogue.tokens)
+    }
+
+    fn serve<K: Keeper>(
         self,
         keeper: K,
         kinds: &'static [&'static TokenKind],
