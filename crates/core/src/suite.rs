@@ -31,6 +31,8 @@ const RANDOM_TALKS: u64 = 200;
 const MAX_WAKES: usize = 10_000;
 /// A session may say this many times what it heard, and [`MAX_GREETING`] more.
 const MAX_GAIN: usize = 64;
+/// The same for conversations that a fuzzer optimises: a short request may be answered by a page.
+const MAX_PAGE_GAIN: usize = 1_024;
 /// Bytes that a session may say unasked.
 const MAX_GREETING: usize = 256 * 1024;
 /// Longest event in JSON, in bytes.
@@ -50,6 +52,41 @@ pub fn check(kind: &'static DecoyKind) {
     if build(kind, &Map::new()).udp.is_some() {
         datagrams(kind);
     }
+}
+
+/// Holds a conversation that a fuzzer made up: `input` is cut into messages, each led by a byte that
+/// says how long it is (0: time passes instead). Fails by panic where a session panics, spins, says
+/// too much or reports what it didn't declare.
+pub fn converse(kind: &'static DecoyKind, input: &[u8]) {
+    let service = build(kind, &Map::new());
+    if let Some(udp) = &service.udp {
+        let mut out = Out::new();
+        udp.datagram(&Context::sample(), input, &mut out);
+        assert!(out.bytes().len() <= 65_507, "longer than a datagram");
+        check_events(kind, &out.take_seen());
+    }
+    if !matches!(service.tcp, Some(Tcp::Sessions(_))) {
+        return;
+    }
+    let mut talk = Talk::of(kind, &service);
+    let mut said = talk.said().len();
+    let mut rest = input;
+    while let Some((length, after)) = rest.split_first() {
+        let (message, after) = after.split_at(usize::from(*length).min(after.len()));
+        rest = after;
+        said += match length {
+            0 => talk.advance(Duration::from_secs(5)).len(),
+            _ => talk.say(message).len(),
+        };
+    }
+    said += talk.end().len();
+    said += talk.advance(Duration::from_secs(3600)).len();
+    assert!(
+        said <= MAX_GREETING + input.len().saturating_mul(MAX_PAGE_GAIN),
+        "{kind:?} said {said} bytes for {}",
+        input.len()
+    );
+    check_events(kind, &talk.seen);
 }
 
 /// A conversation with a session, in memory, in simulated time.
