@@ -92,6 +92,8 @@ pub fn converse(kind: &'static DecoyKind, input: &[u8]) {
 /// A conversation with a session, in memory, in simulated time.
 pub struct Talk {
     session: Box<dyn Session>,
+    /// Kept between calls, as the driver does, so that a wish stays until another comes.
+    out: Out,
     limit: usize,
     now: Timestamp,
     input: Vec<u8>,
@@ -140,6 +142,7 @@ impl Talk {
         let session = sessions.open(context, &mut out);
         let mut talk = Self {
             session,
+            out,
             limit,
             now: context.now,
             input: Vec::new(),
@@ -151,7 +154,7 @@ impl Talk {
             closed: false,
             tls: context.channel == Channel::Tls,
         };
-        talk.take(out);
+        talk.take();
         talk
     }
 
@@ -179,9 +182,9 @@ impl Talk {
             self.now = self.now.max(alarm);
             self.alarm = None;
             self.holding = false;
-            let mut out = Out::new();
-            self.session.wake(self.now, &mut out);
-            self.take(out);
+            self.out.read();
+            self.session.wake(self.now, &mut self.out);
+            self.take();
             self.pump();
         }
         self.now = until;
@@ -240,9 +243,8 @@ impl Talk {
     /// Feeds what can be fed, as the driver does.
     fn pump(&mut self) {
         while !self.closed && !self.holding && !self.input.is_empty() {
-            let mut out = Out::new();
-            let fed = self.session.feed(&self.input, self.now, &mut out);
-            self.take(out);
+            let fed = self.session.feed(&self.input, self.now, &mut self.out);
+            self.take();
             match fed {
                 Err(Broken) => self.closed = true,
                 Ok(0) => {
@@ -256,18 +258,18 @@ impl Talk {
             }
         }
         if self.ended && !self.closed && !self.holding {
-            let mut out = Out::new();
-            self.session.end(self.now, &mut out);
-            self.take(out);
-            self.closed |= self.alarm.is_none();
+            self.out.close();
+            self.session.end(self.now, &mut self.out);
+            self.take();
+            self.closed |= !self.holding;
         }
     }
 
-    fn take(&mut self, mut out: Out) {
-        self.said.extend(out.take_bytes());
-        self.seen.extend(out.take_seen());
+    fn take(&mut self) {
+        self.said.extend(self.out.take_bytes());
+        self.seen.extend(self.out.take_seen());
         self.alarm = None;
-        match out.next() {
+        match self.out.next() {
             Next::Read => {}
             Next::ReadUntil(time) => self.alarm = Some(self.now.plus(time)),
             Next::Wait(time) => {
@@ -278,9 +280,9 @@ impl Talk {
                 // What came in the clear after the request for TLS must never count as inside it.
                 self.input.clear();
                 self.tls = true;
-                let mut out = Out::new();
-                self.session.secured(self.now, &mut out);
-                self.take(out);
+                self.out.read();
+                self.session.secured(self.now, &mut self.out);
+                self.take();
             }
             Next::Close => self.closed = true,
         }

@@ -3,6 +3,7 @@
 use coalmine_core::DecoyKind;
 
 pub mod ssh;
+pub mod telnet;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ssh::KIND];
+pub static KINDS: &[&DecoyKind] = &[&ssh::KIND, &telnet::KIND];
