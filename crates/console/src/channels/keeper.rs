@@ -54,3 +54,109 @@ async fn insist<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use coalmine_core::event::Logtype;
+    use coalmine_core::{EventKind, Timestamp, token};
+    use coalmine_store::Store;
+    use coalmine_store::tokens::NewToken;
+    use serde_json::Map;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::channels::tests::{KINDS, WEB, config};
+    use crate::channels::{bind, url_for};
+    use crate::{Catalogue, Console};
+
+    static EVENT: EventKind = token::event_kind(&[Logtype {
+        code: 17000,
+        means: "http",
+    }]);
+
+    #[tokio::test]
+    async fn a_touched_url_is_an_incident_before_its_answer_has_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config("127.0.0.1:0", "127.0.0.1:0");
+        config.zone = "127.0.0.1".to_owned();
+        let bound = bind(&mut config).await;
+        let (changes, _) = watch::channel(0);
+        let console = Arc::new(Console {
+            store: Store::open(&format!("sqlite:{}/t.db", dir.path().display())).unwrap(),
+            catalogue: Catalogue {
+                events: vec![&EVENT],
+                decoys: Vec::new(),
+                tokens: KINDS,
+            },
+            config,
+            changes,
+        });
+        let id: TokenId = WEB.parse().unwrap();
+        let tokens = console.store.tokens();
+        tokens
+            .create(NewToken {
+                id: id.clone(),
+                kind: "http".to_owned(),
+                memo: "here".to_owned(),
+                flock_id: "flock:default".to_owned(),
+                created: Timestamp::from_secs(1_700_000_000),
+                params: BTreeMap::new(),
+                fields: Map::new(),
+                factory_auth: None,
+            })
+            .await
+            .unwrap();
+        let tasks = bound.start(&console);
+        let url = url_for(&console.config, &id, &coalmine_core::Seed::new([1; 32]));
+
+        fetch(&url).await;
+        let touched = tokens.get(&id).await.unwrap().unwrap();
+        assert_eq!((touched.triggered_count, touched.unacknowledged), (1, 1));
+        assert!(*console.changes.borrow() > 0);
+        fetch(&url).await;
+        let touched = tokens.get(&id).await.unwrap().unwrap();
+        assert_eq!((touched.triggered_count, touched.unacknowledged), (2, 1));
+
+        tokens.set_enabled(&id, false).await.unwrap();
+        fetch(&url).await;
+        let touched = tokens.get(&id).await.unwrap().unwrap();
+        assert_eq!(touched.triggered_count, 2, "disabled tokens are silent");
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+
+    /// Asks for `http://host:port/path` and waits for the whole answer.
+    async fn fetch(url: &str) {
+        let (host, path) = url[7..].split_once('/').unwrap();
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_fails_for_a_moment_is_asked_again() {
+        let failures = std::cell::Cell::new(3);
+        let answer = insist(|| async {
+            match failures.get() {
+                0 => Ok(7),
+                left => {
+                    failures.set(left - 1);
+                    Err(StoreError::Url(String::new()))
+                }
+            }
+        });
+        assert_eq!(answer.await, Some(7));
+        let closed = insist(|| async { Err::<(), _>(StoreError::Closed) });
+        assert_eq!(closed.await, None);
+        let start = tokio::time::Instant::now();
+        let never = insist(|| async { Err::<(), _>(StoreError::Url(String::new())) });
+        assert_eq!(never.await, None);
+        assert_eq!(start.elapsed(), PAUSE * 31);
+    }
+}

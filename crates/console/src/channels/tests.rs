@@ -48,7 +48,7 @@ static PAGE_KIND: TokenKind = kind("page", 17017, &[TokenChannel::Http], |_, _| 
         bytes: b"<p>hello".to_vec(),
     },
 });
-static KINDS: &[&TokenKind] = &[&WEB_KIND, &DNS_KIND, &AWAY_KIND, &PAGE_KIND];
+pub(super) static KINDS: &[&TokenKind] = &[&WEB_KIND, &DNS_KIND, &AWAY_KIND, &PAGE_KIND];
 
 const fn kind(
     id: &'static str,
@@ -136,7 +136,7 @@ pub(super) fn local() -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 1], 80))
 }
 
-fn config(http: &str, dns: &str) -> ConsoleConfig {
+pub(super) fn config(http: &str, dns: &str) -> ConsoleConfig {
     ConsoleConfig {
         dir: "unused".into(),
         store: "sqlite:unused".to_owned(),
