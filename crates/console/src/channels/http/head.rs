@@ -1,5 +1,6 @@
 //! A request's head, and the tokens it may name. Pure.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use coalmine_core::{TokenId, text};
@@ -12,7 +13,7 @@ const MAX_LINE: usize = 8 * 1024;
 /// Longest head (nginx: four of them).
 const MAX_HEAD: usize = 32 * 1024;
 /// Most headers.
-const MAX_HEADERS: usize = 128;
+const MAX_HEADERS: usize = 1024;
 /// Most query parameters looked at.
 const MAX_QUERY: usize = 128;
 /// Most strings of one request that are looked up as tokens.
@@ -78,7 +79,8 @@ pub(super) fn parse(input: &[u8]) -> Parsed {
         return Parsed::Refused(Refusal::BadRequest);
     }
     let line_end = rest.iter().position(|b| *b == b'\n');
-    if line_end.unwrap_or(rest.len()) > MAX_LINE {
+    let line = rest.get(..line_end.unwrap_or(rest.len())).unwrap_or(rest);
+    if line.len() > MAX_LINE {
         return Parsed::Refused(Refusal::UriTooLong);
     }
     if let Some(first) = rest.first() {
@@ -86,32 +88,49 @@ pub(super) fn parse(input: &[u8]) -> Parsed {
             return Parsed::Refused(Refusal::BadRequest);
         }
     }
-    if let Some(end) = line_end {
-        let line = rest.get(..end).unwrap_or_default();
-        if let Some(head) = simple_request(line) {
-            return Parsed::Head(head, blank.saturating_add(end).saturating_add(1));
-        }
+    if let (Some(end), Some(head)) = (line_end, simple_request(line)) {
+        return Parsed::Head(head, blank.saturating_add(end).saturating_add(1));
     }
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let readable = readable(rest, line.len());
+    let mut headers = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    match request.parse(rest) {
-        Ok(httparse::Status::Complete(used)) if used <= MAX_HEAD => match Head::new(&request) {
-            Some(head) => Parsed::Head(head, blank.saturating_add(used)),
-            None => Parsed::Refused(Refusal::BadRequest),
-        },
-        Ok(httparse::Status::Partial) if rest.len() <= MAX_HEAD => Parsed::More,
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => Parsed::Refused(Refusal::HeadTooLarge),
-        Err(httparse::Error::Version) => Parsed::Refused(version_refusal(rest)),
-        Err(_) => Parsed::Refused(Refusal::BadRequest),
+    let refusal = match request.parse(&readable) {
+        Ok(httparse::Status::Complete(used)) if used <= MAX_HEAD => {
+            match Head::new(&request, line) {
+                Some(head) => return Parsed::Head(head, blank.saturating_add(used)),
+                None => Refusal::BadRequest,
+            }
+        }
+        Ok(httparse::Status::Partial) if rest.len() <= MAX_HEAD => return Parsed::More,
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => Refusal::HeadTooLarge,
+        Err(httparse::Error::Version) => version_refusal(line),
+        Err(_) => Refusal::BadRequest,
+    };
+    match broken_request(line, refusal) {
+        Some(head) => Parsed::Head(head, 0),
+        None => Parsed::Refused(refusal),
     }
 }
 
+/// The input with every byte of its first line that isn't ASCII replaced: nginx takes such
+/// targets, the parser doesn't.
+fn readable(rest: &[u8], line: usize) -> Cow<'_, [u8]> {
+    if rest.get(..line).unwrap_or(rest).is_ascii() {
+        return Cow::Borrowed(rest);
+    }
+    let mut copy = rest.to_vec();
+    for byte in copy.iter_mut().take(line).filter(|b| !b.is_ascii()) {
+        *byte = b'_';
+    }
+    Cow::Owned(copy)
+}
+
 /// A later version is one thing, no version at all another.
-fn version_refusal(rest: &[u8]) -> Refusal {
-    let line = rest.split(|b| *b == b'\n').next().unwrap_or_default();
+fn version_refusal(line: &[u8]) -> Refusal {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let version = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
     match version.strip_prefix(b"HTTP/") {
-        Some([major @ b'2'..=b'9', b'.', ..]) if major.is_ascii_digit() => Refusal::Version,
+        Some([b'2'..=b'9', b'.', ..]) if target_of(line).is_some() => Refusal::Version,
         _ => Refusal::BadRequest,
     }
 }
@@ -123,27 +142,50 @@ fn simple_request(line: &[u8]) -> Option<Head> {
     if !target.starts_with(b"/") || target.iter().any(|b| *b <= b' ' || *b == 0x7f) {
         return None;
     }
-    let target = text::printable(target);
-    let (path, query) = split_query(&target);
-    Some(Head {
-        method: "GET".to_owned(),
-        version: Version::Http09,
-        host: None,
-        path,
-        query,
-        target,
-        headers: Vec::new(),
-        framing: Framing::None,
-        keep_alive: false,
-        expects_continue: false,
-        refusal: None,
-    })
+    Head::bare("GET", &text::printable(target))
+}
+
+/// A request whose first line can be read, but not the rest: its URL was touched all the same.
+fn broken_request(line: &[u8], refusal: Refusal) -> Option<Head> {
+    let method = line.split(|b| *b == b' ').next()?;
+    let method = std::str::from_utf8(method)
+        .ok()
+        .filter(|m| is_method(m.as_bytes()))?;
+    let mut head = Head::bare(method, &target_of(line)?)?;
+    head.version = Version::Http11;
+    head.refusal = Some(refusal);
+    Some(head)
+}
+
+/// The second word of a request line, if it is a URL.
+fn target_of(line: &[u8]) -> Option<String> {
+    let target = line.split(|b| *b == b' ').nth(1)?;
+    let target = text::printable(target.strip_suffix(b"\r").unwrap_or(target));
+    origin(&target).is_some().then_some(target)
 }
 
 impl Head {
-    fn new(request: &httparse::Request<'_, '_>) -> Option<Self> {
+    /// A first line and nothing else.
+    fn bare(method: &str, target: &str) -> Option<Self> {
+        let (authority, local) = origin(target)?;
+        let (path, query) = split_query(local);
+        Some(Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            version: Version::Http09,
+            host: authority.map(str::to_owned),
+            path,
+            query,
+            headers: Vec::new(),
+            framing: Framing::None,
+            keep_alive: false,
+            expects_continue: false,
+            refusal: None,
+        })
+    }
+
+    fn new(request: &httparse::Request<'_, '_>, line: &[u8]) -> Option<Self> {
         let method = request.method?;
-        let target = request.path?;
         if !is_method(method.as_bytes()) {
             return None;
         }
@@ -151,26 +193,16 @@ impl Head {
             0 => Version::Http10,
             _ => Version::Http11,
         };
-        let headers: Vec<(String, String)> = request
+        let mut head = Self::bare(method, &target_of(line)?)?;
+        head.version = version;
+        head.headers = request
             .headers
             .iter()
             .map(|h| (h.name.to_owned(), text::printable(h.value)))
             .collect();
-        let (authority, local) = origin(target)?;
-        let (path, query) = split_query(local);
-        let mut head = Self {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            version,
-            host: authority.map(str::to_owned),
-            path,
-            query,
-            headers,
-            framing: Framing::None,
-            keep_alive: false,
-            expects_continue: false,
-            refusal: None,
-        };
+        if request.headers.iter().any(|h| h.value.len() > MAX_LINE) {
+            head.refusal = Some(Refusal::HeadTooLarge);
+        }
         head.interpret();
         Some(head)
     }
@@ -180,8 +212,13 @@ impl Head {
         let hosts = self.values("host").count();
         let host = self.values("host").next().map(str::to_owned);
         let new = self.version == Version::Http11;
-        if hosts > 1 || (hosts == 0 && new) {
-            self.refusal = Some(Refusal::BadRequest);
+        let wrong = |host: &str| host.is_empty() || host.contains(['/', '\\', '\0']);
+        if hosts > 1
+            || (hosts == 0 && new)
+            || host.as_deref().is_some_and(wrong)
+            || !is_path(&self.path)
+        {
+            self.refusal = self.refusal.or(Some(Refusal::BadRequest));
         }
         if self.host.is_none() {
             self.host = host.filter(|host| !host.is_empty());
@@ -303,6 +340,29 @@ fn origin(target: &str) -> Option<(Option<&str>, &str)> {
         return None;
     }
     Some((Some(authority), path))
+}
+
+/// Whether nginx takes the path: whole escapes, none of them NUL, and never above the root.
+fn is_path(path: &str) -> bool {
+    let mut depth: usize = 0;
+    for segment in path.split('/').skip(1) {
+        let whole = segment.split('%').skip(1).all(|escape| {
+            let digits = escape.as_bytes().get(..2).unwrap_or_default();
+            digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit) && digits != b"00"
+        });
+        if !whole {
+            return false;
+        }
+        depth = match segment {
+            "" | "." => depth,
+            ".." => match depth.checked_sub(1) {
+                Some(up) => up,
+                None => return false,
+            },
+            _ => depth.saturating_add(1),
+        };
+    }
+    true
 }
 
 fn split_query(target: &str) -> (String, Vec<(String, String)>) {

@@ -57,6 +57,14 @@ fn page(status: &str, title: &str, more: &str) -> String {
     )
 }
 
+fn too_large() -> String {
+    page(
+        "400 Bad Request",
+        "400 Request Header Or Cookie Too Large",
+        "<center>Request Header Or Cookie Too Large</center>\r\n",
+    )
+}
+
 #[test]
 fn the_pixel_is_the_well_known_one() {
     let hex: String = PIXEL.iter().map(|b| format!("{b:02x}")).collect();
@@ -202,11 +210,35 @@ async fn a_body_is_waited_for_and_bounded() {
 async fn what_cannot_be_served_gets_nginx_pages_and_still_counts_as_a_touch() {
     let bad = page("400 Bad Request", "400 Bad Request", "");
     let not = page("501 Not Implemented", "501 Not Implemented", "");
+    let version = "505 HTTP Version Not Supported";
+    let version = page(version, version, "");
+    let large = too_large();
     for (request, answer) in [
         (format!("GET /{WEB} HTTP/1.1\r\n\r\n"), &bad),
         (
             format!("GET /{WEB} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"),
             &bad,
+        ),
+        (format!("GET /{WEB} HTTP/1.1\r\nHost:\r\n\r\n"), &bad),
+        (format!("GET /{WEB} HTTP/1.1\r\nHost: a/b\r\n\r\n"), &bad),
+        (format!("GET /{WEB}/%zz HTTP/1.1\r\nHost: a\r\n\r\n"), &bad),
+        (format!("GET /{WEB}/%0 HTTP/1.1\r\nHost: a\r\n\r\n"), &bad),
+        (
+            format!("GET /{WEB}/../../.. HTTP/1.1\r\nHost: a\r\n\r\n"),
+            &bad,
+        ),
+        (
+            format!("GET /{WEB} HTTP/1.1\r\nBad Header: a\r\n\r\n"),
+            &bad,
+        ),
+        (format!("GET /{WEB} FTP/1.1\r\n\r\n"), &bad),
+        (format!("GET /{WEB} HTTP/2.0\r\n\r\n"), &version),
+        (
+            format!(
+                "GET /{WEB} HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n",
+                "x".repeat(9_000)
+            ),
+            &large,
         ),
         (
             format!("GET /{WEB} HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n"),
@@ -239,6 +271,7 @@ async fn what_is_no_request_gets_nginx_pages() {
         "get / HTTP/1.1\r\n\r\n".to_owned(),
         "\u{16}\u{3}\u{1}".to_owned(),
         "GET\r\n\r\n".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(),
         "GET / FTP/1.1\r\n\r\n".to_owned(),
         "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
         "GET a HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
@@ -246,14 +279,10 @@ async fn what_is_no_request_gets_nginx_pages() {
     ] {
         assert_eq!(alone(&request).await, (bad.clone(), 0), "{request}");
     }
-    let large = page(
-        "400 Bad Request",
-        "400 Request Header Or Cookie Too Large",
-        "<center>Request Header Or Cookie Too Large</center>\r\n",
-    );
+    let large = too_large();
     let many = format!(
         "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
-        "A: b\r\n".repeat(200)
+        "A: b\r\n".repeat(1100)
     );
     assert_eq!(alone(&many).await, (large.clone(), 0));
     let wide = format!("GET / HTTP/1.1\r\nCookie: {}", "x".repeat(40_000));
@@ -266,6 +295,20 @@ async fn what_is_no_request_gets_nginx_pages() {
         alone("GET / HTTP/2.0\r\n\r\n").await,
         (page(title, title, ""), 0)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_that_are_no_text_are_taken_and_shown() {
+    let bench = bench(Duration::ZERO);
+    let request = [
+        b"GET /\xff/",
+        WEB.as_bytes(),
+        b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ]
+    .concat();
+    let answer = talk(&bench, &request).await;
+    assert_eq!(answer, served("keep-alive") + &pixel());
+    assert_eq!(bench.events()[0]["url"], format!("http://x/\\xff/{WEB}"));
 }
 
 #[tokio::test(start_paused = true)]
