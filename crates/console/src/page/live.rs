@@ -1,0 +1,80 @@
+//! Live updates: one stream a page that tells when something changed.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, Sse};
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+
+use super::{At, answer, guard, session};
+
+/// Streams open at once.
+pub const MAX_STREAMS: usize = 64;
+/// Changes within this time are told together.
+const COALESCE: Duration = Duration::from_millis(250);
+/// A sign of life this often; also when a session is looked at again.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+struct Live {
+    at: At,
+    headers: HeaderMap,
+    changes: watch::Receiver<i64>,
+    started: bool,
+    over: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The stream: an event with the newest update number after each change, `ping` now and then,
+/// `bye` when the session is over.
+pub async fn stream(State(at): State<At>, headers: HeaderMap) -> Response<Body> {
+    if let Err(response) = guard(&at, &headers, false).await {
+        return *response;
+    }
+    let Ok(permit) = Arc::clone(&at.streams).try_acquire_owned() else {
+        return answer::refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many pages are open. Close some.",
+        );
+    };
+    let live = Live {
+        changes: at.console.changes.subscribe(),
+        at,
+        headers,
+        started: false,
+        over: false,
+        _permit: permit,
+    };
+    answer::secure(Sse::new(stream::unfold(live, next)).into_response())
+}
+
+async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
+    if live.over {
+        return None;
+    }
+    if !live.started {
+        live.started = true;
+        return Some((Ok(Event::default().event("ping").data("")), live));
+    }
+    let event = match tokio::time::timeout(HEARTBEAT, live.changes.changed()).await {
+        Ok(Ok(())) => {
+            tokio::time::sleep(COALESCE).await;
+            let newest = *live.changes.borrow_and_update();
+            Event::default().data(newest.to_string())
+        }
+        Ok(Err(_)) => return None,
+        Err(_) => match session::of(&live.at, &live.headers).await {
+            Ok(None) => {
+                live.over = true;
+                Event::default().event("bye").data("")
+            }
+            _ => Event::default().event("ping").data(""),
+        },
+    };
+    Some((Ok(event), live))
+}

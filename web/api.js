@@ -1,0 +1,55 @@
+// Talking to the Console: the public API for what it has, the page's own addresses for the rest.
+
+const CSRF = document.querySelector("meta[name=csrf]")?.content ?? "";
+
+/** Something the Console refused or that did not arrive; `message` says what to do. */
+export class Failure extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", redirect: "manual", ...options });
+  } catch {
+    throw new Failure("The Console cannot be reached. Nothing was lost; the page keeps trying.", 0);
+  }
+  if (answer.status === 401 || answer.type === "opaqueredirect") {
+    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    throw new Failure("You are signed out. Sign in again.", 401);
+  }
+  let body;
+  try {
+    body = await answer.json();
+  } catch {
+    throw new Failure(`The Console answered ${answer.status} without an explanation. Look at its log.`, answer.status);
+  }
+  if (!answer.ok || body.result === "error" || body.result === "failure") {
+    throw new Failure(body.message ?? `The Console answered ${answer.status}.`, answer.status);
+  }
+  return body;
+}
+
+function query(params) {
+  const set = Object.entries(params).filter(([, v]) => v !== undefined && v !== null && v !== "");
+  return set.length ? `?${new URLSearchParams(set)}` : "";
+}
+
+/** GET of a page-own address, e.g. `rows`. */
+export const page = (name, params = {}, signal) => ask(`/page/${name}${query(params)}`, { signal });
+
+/** GET of the public API. */
+export const get = (name, params = {}) => ask(`/api/v1/${name}${query(params)}`, {});
+
+/** POST to the public API. */
+export const post = (name, params = {}) => send(`/api/v1/${name}`, params);
+
+/** POST to a page-own address. */
+export const pagePost = (name, params = {}) => send(`/page/${name}`, params);
+
+function send(path, params) {
+  return ask(path, { method: "POST", headers: { "X-Coalmine-CSRF": CSRF }, body: new URLSearchParams(params) });
+}

@@ -1,0 +1,171 @@
+// One incident: facts, timeline, what was tried, what it means, every event.
+import { announce, confirm, copyButton, failure, h, toast } from "./dom.js";
+import { page, post } from "./api.js";
+import { histogram, ports } from "./charts.js";
+import { inert, value } from "./text.js";
+import { time } from "./time.js";
+
+/** Shows the incident in `root`. */
+export function openIncident(root, hash, { close, href, go, sentence, changed }) {
+  let closed = false, shown = null, zoom = null, events = null, passwords = false;
+
+  async function load() {
+    try {
+      const incident = await page("incident", { hash });
+      if (closed) return;
+      const first = shown === null;
+      shown = incident;
+      draw();
+      if (first) { root.scrollTop = 0; announce(`Incident open: ${root.querySelector("h1").textContent}`); }
+    } catch (error) {
+      if (closed || shown) return;
+      root.replaceChildren(h("button", { type: "button", onclick: close }, "Close"), failure("This incident could not be shown.", error, load));
+    }
+  }
+
+  function draw() {
+    const { row } = shown;
+    const top = root.scrollTop;
+    document.title = document.title.replace(/^(\(\d+\) )?.*/, (_, n) => `${n ?? ""}${row.title} · Coalmine`);
+    root.replaceChildren(...[
+      h("button", { type: "button", class: "close", "aria-label": "Close the incident", title: "Close (Esc)", onclick: close }, "✕"),
+      h("header", {},
+        h("button", { type: "button", class: "back", onclick: close }, "← All incidents"),
+        h("h1", {}, sentence(row)),
+        h("p", { class: "soft" }, row.title, row.open ? "" : " · acknowledged", shown.going ? h("span", {}, " · ", h("span", { class: "going" }, "still going on")) : null),
+        actions(row)),
+      h("section", { "aria-label": "Facts" }, h("dl", { class: "factlist" }, shown.facts.map((fact) => h("div", {}, h("dt", {}, fact.label), h("dd", {}, fact.at ? time(fact.at, "absolute") : fact.captured ? inert(fact.text) : fact.text))))),
+      h("section", {}, h("h2", {}, "What this usually means, and what to do"), h("ol", { class: "advice" }, shown.advice.map((line) => h("li", {}, line)))),
+      timeline(), tried(), hashes(), scan(), files(), all(), related()].filter(Boolean));
+    root.scrollTop = top;
+  }
+
+  function actions(row) {
+    const act = async (name, done) => {
+      try {
+        await post(`incident/${name}`, { incident: row.key });
+        toast(done);
+        changed();
+        if (name === "delete") close();
+        else load();
+      } catch (error) {
+        toast(`It was not changed: ${error.message}`);
+      }
+    };
+    return h("p", { class: "actions" },
+      row.open
+        ? h("button", { type: "button", class: "first", onclick: () => act("acknowledge", "Acknowledged.") }, "Acknowledge")
+        : h("button", { type: "button", onclick: () => act("unacknowledge", "Open again.") }, "Open again"),
+      !row.open && h("button", { type: "button", onclick: async () => { if (await confirm("Delete this incident?", "Its events are gone for good; only a line in the history of the source remains.", "Delete")) act("delete", "Deleted."); } }, "Delete"),
+      copyButton(() => location.href, "Copy link"),
+      h("a", { class: "button", href: `/api/v1/incident/fetch?hash_id=${row.hash}`, download: `incident-${row.hash}.json` }, "Export JSON"));
+  }
+
+  function timeline() {
+    const { marks, step } = shown;
+    if (marks.length < 2) return null;
+    const box = h("section", {});
+    const paint = () => {
+      let set = marks, width = step;
+      if (zoom) { set = marks.filter(([at]) => at + step > zoom[0] && at <= zoom[1]); if (set.length < 2) { zoom = null; set = marks; } }
+      box.replaceChildren(h("div", { class: "actions" }, h("h2", {}, "Timeline"), zoom && h("button", { type: "button", onclick: () => { zoom = null; paint(); drawEvents(); } }, "Whole time")),
+        histogram({ buckets: set, step: width, height: 84, label: "Events of this incident", select: (a, b) => { zoom = [a, b]; paint(); drawEvents(); }, zoomOut: () => { if (zoom) { zoom = null; paint(); drawEvents(); } } }),
+        h("p", { class: "hint" }, "Drag over a part to look closer; the events below follow."));
+    };
+    paint();
+    return box;
+  }
+
+  function tried() {
+    const { tried } = shown;
+    if (tried.length === 0) return null;
+    let by = "count";
+    const body = h("tbody");
+    const paint = () => {
+      const order = [...tried].sort((a, b) => (by === "count" ? b.count - a.count : String(a[by]).localeCompare(String(b[by]))));
+      body.replaceChildren(...order.map((pair) => h("tr", {}, h("td", {}, inert(pair.user)), h("td", {}, pair.password === null ? h("span", { class: "soft" }, "none") : passwords ? inert(pair.password) : h("span", { class: "soft", "aria-label": "hidden" }, "••••••")), h("td", { class: "num" }, pair.count))));
+    };
+    const head = (label, key, number) => h("th", { class: number && "num", scope: "col" }, h("button", { type: "button", title: `Sort by ${label.toLowerCase()}`, onclick: () => { by = key; paint(); } }, label, " ⇅"));
+    const toggle = h("button", { type: "button", onclick: () => { passwords = !passwords; toggle.textContent = passwords ? "Hide passwords" : "Show passwords"; paint(); } }, passwords ? "Hide passwords" : "Show passwords");
+    paint();
+    return h("section", {}, h("div", { class: "actions" }, h("h2", {}, "What was tried"), toggle,
+      copyButton(() => tried.map((pair) => [pair.user, pair.password ?? "", pair.count].map((cell) => String(cell).replace(/[\t\r\n]/g, " ")).join("\t")).join("\n"), "Copy table")),
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Users and passwords" }, h("table", {}, h("thead", {}, h("tr", {}, head("User", "user"), head("Password", "password"), head("Times", "count", true))), body)));
+  }
+
+  function hashes() {
+    if (shown.hashes.length === 0) return null;
+    const lines = shown.hashes.map((hash) => hash.line);
+    return h("section", {}, h("div", { class: "actions" }, h("h2", {}, "Hashes"), copyButton(() => lines.join("\n"), "Copy all for hashcat")),
+      h("p", { class: "hint" }, shown.hashes[0].how),
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Hashes" }, h("table", {}, h("tbody", {}, shown.hashes.map((hash) => h("tr", {}, h("td", {}, inert(hash.user)), h("td", {}, inert(hash.line)), h("td", {}, copyButton(hash.line))))))));
+  }
+
+  function scan() {
+    if (shown.ports.length === 0) return null;
+    return h("section", {}, h("h2", {}, "Ports against time"), ports(shown.ports), h("p", { class: "small" }, "Ports: ", inert([...new Set(shown.ports.map(([, port]) => port))].sort((a, b) => a - b).join(", "))));
+  }
+
+  function files() {
+    if (shown.files.length === 0) return null;
+    const tree = new Map();
+    for (const path of shown.files) {
+      let at = tree;
+      for (const part of path.split(/[\\/]+/).filter(Boolean).slice(0, 24)) at = at.get(part) ?? at.set(part, new Map()).get(part);
+    }
+    const list = (map) => h("ul", {}, [...map].map(([name, inner]) => h("li", {}, inert(name), inner.size ? list(inner) : null)));
+    const top = list(tree);
+    top.className = "tree";
+    return h("section", {}, h("h2", {}, "What was read"), top);
+  }
+
+  // ---- every event, paged
+  const slot = h("section", {});
+  let raw = false;
+  function all() {
+    events ??= { list: shown.events, cursor: shown.cursor };
+    if (events.list.length < shown.events.length || events.cursor === null) events = { list: shown.events, cursor: shown.cursor };
+    drawEvents();
+    return slot;
+  }
+
+  function drawEvents() {
+    const list = zoom ? events.list.filter((e) => e.at >= zoom[0] && e.at <= zoom[1]) : events.list;
+    const columns = [...new Set(list.flatMap((e) => Object.keys(e.fields)))].slice(0, 24);
+    const secret = (name) => !passwords && /password/i.test(name);
+    const table = h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), columns.map((name) => h("th", { scope: "col" }, inert(name))))),
+      h("tbody", {}, list.map((e) => h("tr", {}, h("td", {}, time(e.at, "absolute")), columns.map((name) => h("td", {}, e.fields[name] === undefined ? "" : secret(name) ? "••••••" : value(e.fields[name])))))));
+    slot.replaceChildren(h("div", { class: "actions" }, h("h2", {}, "Events"), h("span", { class: "soft small" }, `${list.length} of ${shown.row.events} shown`),
+      h("button", { type: "button", "aria-pressed": String(raw), onclick: () => { raw = !raw; drawEvents(); } }, raw ? "Table" : "Raw JSON"),
+      raw && copyButton(() => JSON.stringify(list.map((e) => ({ at: e.at, ...e.fields })), null, 2))),
+      raw ? h("pre", { class: "inert scroll", tabindex: "0" }, inert2(JSON.stringify(list.map((e) => ({ at: e.at, ...e.fields })), null, 2))) : h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Events" }, table),
+      events.cursor !== null && h("p", {}, h("button", { type: "button", onclick: moreEvents }, "Load more events")) || "");
+  }
+
+  async function moreEvents() {
+    try {
+      const answer = await page("events", { hash, cursor: events.cursor });
+      events = { list: [...events.list, ...answer.events], cursor: answer.cursor };
+      drawEvents();
+    } catch (error) {
+      toast(`No more events could be loaded: ${error.message}`);
+    }
+  }
+
+  function related() {
+    if (shown.related.length === 0) return null;
+    return h("section", {}, h("h2", {}, "Also from this source"), h("ul", { class: "related" }, shown.related.map((row) => {
+      const link = h("a", { href: href(row.hash) }, sentence(row));
+      link.addEventListener("click", (event) => { if (!event.ctrlKey && !event.metaKey) { event.preventDefault(); go(href(row.hash)); } });
+      return h("li", {}, link, h("span", { class: "soft small" }, " · ", time(row.last)));
+    })));
+  }
+
+  load();
+  return { refresh: load, close() { closed = true; } };
+}
+
+/** JSON keeps its line breaks; its strings have their controls escaped already. */
+function inert2(json) {
+  return json.replace(/[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, (c) => `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
+}
