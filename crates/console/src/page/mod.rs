@@ -12,6 +12,8 @@ pub mod password;
 mod query;
 mod rows;
 pub mod session;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use std::convert::Infallible;
@@ -50,7 +52,7 @@ const VIEWS: [(&str, &str); 6] = [
 ];
 
 /// What the page's handlers share.
-pub struct Page {
+struct Page {
     console: Shared,
     throttle: session::Throttle,
     streams: Arc<Semaphore>,

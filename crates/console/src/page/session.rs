@@ -40,7 +40,7 @@ const SLOW_DOWN: Duration = Duration::from_secs(1);
 const MAX_NEXT: usize = 2_000;
 
 /// Remembers failed attempts, within bounds.
-pub struct Throttle(Mutex<Failures>);
+pub(super) struct Throttle(Mutex<Failures>);
 
 struct Failures {
     by_source: LruCache<IpAddr, (u32, Timestamp)>,
@@ -135,7 +135,7 @@ pub fn same(one: &str, other: &str) -> bool {
 ///
 /// # Errors
 /// The store's.
-pub async fn of(at: &At, headers: &HeaderMap) -> coalmine_store::Result<Option<Session>> {
+pub(super) async fn of(at: &At, headers: &HeaderMap) -> coalmine_store::Result<Option<Session>> {
     match cookie(headers, COOKIE) {
         Some(secret) if secret.len() == 64 => at.console.store.users().session(secret, now()).await,
         _ => Ok(None),
@@ -152,13 +152,13 @@ struct Login<'a> {
 }
 
 #[derive(Deserialize)]
-pub struct Next {
+pub(super) struct Next {
     #[serde(default)]
     next: String,
 }
 
 /// The sign-in form.
-pub async fn form(
+pub(super) async fn form(
     State(at): State<At>,
     headers: HeaderMap,
     Query(next): Query<Next>,
@@ -196,7 +196,7 @@ fn inside(next: &str) -> &str {
 }
 
 #[derive(Deserialize)]
-pub struct SignIn {
+pub(super) struct SignIn {
     #[serde(default)]
     csrf: String,
     #[serde(default)]
@@ -210,7 +210,7 @@ pub struct SignIn {
 const WRONG: &str = "Name or password is wrong.";
 
 /// Signs in.
-pub async fn sign_in(
+pub(super) async fn sign_in(
     State(at): State<At>,
     Client(source): Client,
     headers: HeaderMap,
@@ -269,7 +269,7 @@ pub async fn sign_in(
 }
 
 /// The store failed: say so, in a page.
-pub fn broken(error: &coalmine_store::StoreError) -> Response<Body> {
+pub(super) fn broken(error: &coalmine_store::StoreError) -> Response<Body> {
     tracing::error!(%error, "the page could not read the store");
     answer::plain(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -278,13 +278,13 @@ pub fn broken(error: &coalmine_store::StoreError) -> Response<Body> {
 }
 
 #[derive(Deserialize)]
-pub struct SignOut {
+pub(super) struct SignOut {
     #[serde(default)]
     csrf: String,
 }
 
 /// Signs out.
-pub async fn sign_out(
+pub(super) async fn sign_out(
     State(at): State<At>,
     headers: HeaderMap,
     Form(form): Form<SignOut>,
@@ -305,7 +305,7 @@ pub async fn sign_out(
 }
 
 #[derive(Deserialize)]
-pub struct Change {
+pub(super) struct Change {
     #[serde(default)]
     current: String,
     #[serde(default)]
@@ -313,7 +313,7 @@ pub struct Change {
 }
 
 /// Changes the password of who is signed in.
-pub async fn change_password(
+pub(super) async fn change_password(
     State(at): State<At>,
     Client(source): Client,
     headers: HeaderMap,
