@@ -132,7 +132,8 @@ impl Event {
 
     /// The fields as text, passwords hidden: what stands on a screen unasked is read by others.
     pub fn without_secrets(&self) -> String {
-        let fields: Map<String, Value> = serde_json::from_str(self.fields.get()).unwrap_or_default();
+        let fields: Map<String, Value> =
+            serde_json::from_str(self.fields.get()).unwrap_or_default();
         let parts: Vec<String> = fields
             .iter()
             .map(|(name, value)| {
@@ -157,7 +158,10 @@ pub async fn detail(
     flocks: Option<Vec<String>>,
     now: coalmine_core::Timestamp,
 ) -> Result<Detail> {
-    let events = store.incidents().events(incident.row, MAX_READ, false).await?;
+    let events = store
+        .incidents()
+        .events(incident.row, MAX_READ, false)
+        .await?;
     let (marks, step) = buckets(store, incident, BARS).await?;
     let going = now.since(incident.last).as_secs() < GOING_SECONDS;
     let (related, before) = related(store, incident, flocks).await?;

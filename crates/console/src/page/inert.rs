@@ -38,7 +38,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_named() {
-        assert_eq!(inert("a\u{202e}b\n\u{0}c d é"), "a[U+202E]b[U+000A][U+0000]c d é");
+        assert_eq!(
+            inert("a\u{202e}b\n\u{0}c d é"),
+            "a[U+202E]b[U+000A][U+0000]c d é"
+        );
         assert_eq!(inert(&"x".repeat(5000)).chars().count(), MAX_SHOWN + 1);
     }
 }

@@ -26,7 +26,7 @@ use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::routing::{get, post};
-use coalmine_core::token::{TokenKind, Takes};
+use coalmine_core::token::{Takes, TokenKind};
 use coalmine_core::{Timestamp, token};
 use coalmine_store::audit::AuditEntry;
 use coalmine_store::incidents::Incident;
@@ -133,16 +133,21 @@ impl<S: Sync> FromRequestParts<S> for Client {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let address = parts.extensions.get::<std::net::SocketAddr>();
-        Ok(Self(address.map_or(
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            |address| address.ip().to_canonical(),
-        )))
+        Ok(Self(
+            address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| {
+                address.ip().to_canonical()
+            }),
+        ))
     }
 }
 
 /// The session of a request from the page's modules; whatever changes something needs the CSRF
 /// value too. The error is the answer.
-async fn guard(at: &At, headers: &HeaderMap, changes: bool) -> Result<Session, Box<Response<Body>>> {
+async fn guard(
+    at: &At,
+    headers: &HeaderMap,
+    changes: bool,
+) -> Result<Session, Box<Response<Body>>> {
     let session = match session::of(at, headers).await {
         Ok(Some(session)) => session,
         Ok(None) => {
@@ -488,7 +493,12 @@ async fn page_kinds(State(at): State<At>, headers: HeaderMap) -> Response<Body> 
 fn kind(kind: &&TokenKind) -> serde_json::Value {
     let asks: Vec<_> = kind.asks.iter().map(ask).collect();
     let channels: Vec<_> = kind.channels.iter().map(|c| c.name()).collect();
-    let doc: Vec<_> = kind.doc.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let doc: Vec<_> = kind
+        .doc
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
     serde_json::json!({"id": kind.id, "title": kind.title, "doc": doc, "channels": channels,
         "asks": asks})
 }

@@ -266,7 +266,13 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_said() {
-        for text in ["src:house", "is:blue", "since:soon", "src:10.0.0.0/33", "until:5x"] {
+        for text in [
+            "src:house",
+            "is:blue",
+            "since:soon",
+            "src:10.0.0.0/33",
+            "until:5x",
+        ] {
             assert_eq!(parse(text).problems.len(), 1, "{text}");
         }
         assert_eq!(parse("kind:nothing").kinds, Some(vec![]));
@@ -274,7 +280,10 @@ mod tests {
 
     #[test]
     fn times_are_relative_or_absolute() {
-        assert_eq!(parse("since:2h").since, Some(Timestamp::from_secs(1_799_992_800)));
+        assert_eq!(
+            parse("since:2h").since,
+            Some(Timestamp::from_secs(1_799_992_800))
+        );
         assert_eq!(
             parse("since:2020-04-17T20:29Z").since,
             Some(Timestamp::from_secs(1_587_155_340))
@@ -294,12 +303,26 @@ mod tests {
         assert!(!within("10.1.5.0".parse().unwrap(), net, 24));
         assert!(within("203.0.113.9".parse().unwrap(), net, 0));
         assert!(!within("::1".parse().unwrap(), net, 0));
-        assert!(within("fe80::9".parse().unwrap(), "fe80::".parse().unwrap(), 10));
+        assert!(within(
+            "fe80::9".parse().unwrap(),
+            "fe80::".parse().unwrap(),
+            10
+        ));
     }
 
     #[test]
     fn odd_queries_never_panic() {
-        for text in ["", "\"", ":", "::::", "src:", "src:/", "é:é", "since:é", "since:1é"] {
+        for text in [
+            "",
+            "\"",
+            ":",
+            "::::",
+            "src:",
+            "src:/",
+            "é:é",
+            "since:é",
+            "since:1é",
+        ] {
             parse(text);
         }
         parse(&"é".repeat(MAX_QUERY));

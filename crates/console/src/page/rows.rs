@@ -198,7 +198,8 @@ pub async fn changed(store: &Store, query: &Query, after: i64) -> Result<Rows> {
         .map_or(after, |incident| incident.updated_id);
     let mut kept = Vec::new();
     for incident in found.incidents {
-        if query.matches(&incident) && (query.user.is_none() || tried(store, query, &incident).await?)
+        if query.matches(&incident)
+            && (query.user.is_none() || tried(store, query, &incident).await?)
         {
             kept.push(incident);
         }
@@ -309,7 +310,9 @@ async fn sparkline(
     let length = incident.last.since(from).as_micros().saturating_add(1);
     let mut count = |at: Timestamp, events: u64| {
         let part = at.since(from).as_micros().saturating_mul(BARS as u128) / length;
-        let index = usize::try_from(part).unwrap_or(BARS).min(BARS.saturating_sub(1));
+        let index = usize::try_from(part)
+            .unwrap_or(BARS)
+            .min(BARS.saturating_sub(1));
         if let Some(bar) = bars.get_mut(index) {
             *bar = bar.saturating_add(events);
         }

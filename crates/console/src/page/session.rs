@@ -189,7 +189,9 @@ fn inside(next: &str) -> &str {
     let ours = next.starts_with('/')
         && !next.starts_with("//")
         && next.len() <= MAX_NEXT
-        && next.bytes().all(|b| (0x21..0x7f).contains(&b) && b != b'\\')
+        && next
+            .bytes()
+            .all(|b| (0x21..0x7f).contains(&b) && b != b'\\')
         && !next.starts_with("/login")
         && !next.starts_with("/logout");
     if ours { next } else { "/" }
@@ -399,7 +401,10 @@ mod tests {
             throttle.failed(source, start);
         }
         assert_eq!(throttle.wait(source, start).0, MAX_WAIT);
-        assert_eq!(throttle.wait(source, start.plus(MAX_WAIT)).0, Duration::ZERO);
+        assert_eq!(
+            throttle.wait(source, start.plus(MAX_WAIT)).0,
+            Duration::ZERO
+        );
         let other = "192.0.2.2".parse().unwrap();
         assert_eq!(throttle.wait(other, start), (Duration::ZERO, SLOW_DOWN));
         throttle.succeeded(source);
@@ -408,8 +413,18 @@ mod tests {
 
     #[test]
     fn only_our_own_addresses_follow_a_sign_in() {
-        assert_eq!(inside("/incidents/0a?q=is%3Aopen"), "/incidents/0a?q=is%3Aopen");
-        for bad in ["", "//evil.example", "https://evil.example", "/\\evil", "/a\r\nb", "/logout"] {
+        assert_eq!(
+            inside("/incidents/0a?q=is%3Aopen"),
+            "/incidents/0a?q=is%3Aopen"
+        );
+        for bad in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil",
+            "/a\r\nb",
+            "/logout",
+        ] {
             assert_eq!(inside(bad), "/", "{bad}");
         }
     }
@@ -417,7 +432,10 @@ mod tests {
     #[test]
     fn cookies_are_found_by_their_whole_name() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, "a=1; coalmine_session=xyz; b=2".parse().unwrap());
+        headers.insert(
+            header::COOKIE,
+            "a=1; coalmine_session=xyz; b=2".parse().unwrap(),
+        );
         assert_eq!(cookie(&headers, COOKIE), Some("xyz"));
         assert_eq!(cookie(&headers, "session"), None);
         assert!(same("abc", "abc") && !same("abc", "abd") && !same("", "") && !same("a", "ab"));

@@ -105,7 +105,12 @@ impl Bench {
 
     async fn try_password(&self, name: &str, word: &str) -> Response<Body> {
         let (cookie, csrf) = self.form().await;
-        let form = [("csrf", &*csrf), ("username", name), ("password", word), ("next", "/birds")];
+        let form = [
+            ("csrf", &*csrf),
+            ("username", name),
+            ("password", word),
+            ("next", "/birds"),
+        ];
         self.post("/login", &cookie, &form).await
     }
 
@@ -182,11 +187,23 @@ async fn json_of(response: Response<Body>) -> Value {
 async fn every_answer_carries_the_strict_policy() {
     let bench = Bench::new().await;
     let asset = format!("{}/app.js", *super::assets::BASE);
-    for path in ["/login", "/", "/page/rows", "/live", "/assets/x/app.js", asset.as_str()] {
+    for path in [
+        "/login",
+        "/",
+        "/page/rows",
+        "/live",
+        "/assets/x/app.js",
+        asset.as_str(),
+    ] {
         let response = bench.get(path, "").await;
         let headers = response.headers();
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-        for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        ] {
             assert!(policy.contains(part), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -204,8 +221,18 @@ async fn a_stranger_sees_only_the_sign_in() {
     for cookie in ["", "coalmine_session=short", forged.as_str()] {
         let response = bench.get("/incidents/x?q=is%3Aopen", cookie).await;
         assert_eq!(response.status(), StatusCode::SEE_OTHER);
-        assert_eq!(response.headers()[header::LOCATION], "/login?next=%2Fincidents%2Fx%3Fq%3Dis%253Aopen");
-        for path in ["/page/rows", "/page/strip", "/page/incident?hash=x", "/page/events?hash=x", "/page/kinds", "/live"] {
+        assert_eq!(
+            response.headers()[header::LOCATION],
+            "/login?next=%2Fincidents%2Fx%3Fq%3Dis%253Aopen"
+        );
+        for path in [
+            "/page/rows",
+            "/page/strip",
+            "/page/incident?hash=x",
+            "/page/events?hash=x",
+            "/page/kinds",
+            "/live",
+        ] {
             let response = bench.get(path, cookie).await;
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
             assert!(text(response).await.contains("Sign in"));
@@ -231,7 +258,11 @@ async fn a_wrong_name_and_a_wrong_password_look_the_same() {
     }
     assert_eq!(answers[0].0, answers[1].0);
     // Both computed a hash: neither answers at once.
-    assert!(answers.iter().all(|(_, took)| *took > Duration::from_millis(3)));
+    assert!(
+        answers
+            .iter()
+            .all(|(_, took)| *took > Duration::from_millis(3))
+    );
 }
 
 #[tokio::test]
@@ -258,7 +289,10 @@ async fn signing_out_needs_the_csrf_value_and_ends_the_session() {
     assert_eq!(bench.get("/", &cookie).await.status(), StatusCode::OK);
     let response = bench.post("/logout", &cookie, &[("csrf", &csrf)]).await;
     assert_eq!(response.headers()[header::LOCATION], "/login");
-    assert_eq!(bench.get("/", &cookie).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(
+        bench.get("/", &cookie).await.status(),
+        StatusCode::SEE_OTHER
+    );
 }
 
 #[tokio::test]
@@ -273,14 +307,24 @@ async fn a_password_changes_only_with_csrf_value_and_the_present_one() {
             .header(header::COOKIE, &cookie)
             .header("X-Coalmine-CSRF", csrf)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        bench.send(request.body(Body::from(body)).unwrap()).await.status()
+        bench
+            .send(request.body(Body::from(body)).unwrap())
+            .await
+            .status()
     };
     let fresh = "a quite different one";
     assert_eq!(change("", PASSWORD, fresh).await, StatusCode::FORBIDDEN);
     assert_eq!(change(&csrf, "wrong", fresh).await, StatusCode::FORBIDDEN);
-    assert_eq!(change(&csrf, PASSWORD, "short").await, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        change(&csrf, PASSWORD, "short").await,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(change(&csrf, PASSWORD, fresh).await, StatusCode::OK);
-    assert_eq!(bench.get("/", &cookie).await.status(), StatusCode::OK, "this browser stays");
+    assert_eq!(
+        bench.get("/", &cookie).await.status(),
+        StatusCode::OK,
+        "this browser stays"
+    );
     let response = bench.try_password("admin", fresh).await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
 }
@@ -289,17 +333,38 @@ async fn a_password_changes_only_with_csrf_value_and_the_present_one() {
 async fn captured_text_stays_text() {
     let bench = Bench::new().await;
     let (cookie, _) = bench.sign_in().await;
-    bench.record(&[("<script>alert(1)</script>", "<img src=x>"), ("a\u{202e}b", "\"'")]).await;
-    bench.console.store.incidents().set_reverse([10, 1, 4, 7].into(), "<b>x</b>").await.unwrap();
+    bench
+        .record(&[
+            ("<script>alert(1)</script>", "<img src=x>"),
+            ("a\u{202e}b", "\"'"),
+        ])
+        .await;
+    bench
+        .console
+        .store
+        .incidents()
+        .set_reverse([10, 1, 4, 7].into(), "<b>x</b>")
+        .await
+        .unwrap();
     let list = text(bench.get("/", &cookie).await).await;
     assert!(list.contains("tried 2 SSH logins on"), "{list}");
     let rows = json_of(bench.get("/page/rows?q=user:script", &cookie).await).await;
     let hash = rows["rows"][0]["hash"].as_str().unwrap();
     let one = text(bench.get(&format!("/incidents/{hash}"), &cookie).await).await;
-    assert!(one.contains("&#60;script&#62;") || one.contains("&lt;script&gt;"), "{one}");
+    assert!(
+        one.contains("&#60;script&#62;") || one.contains("&lt;script&gt;"),
+        "{one}"
+    );
     assert!(one.contains("a[U+202E]b"));
-    assert!(!one.contains("<script>alert") && !one.contains("<b>x</b>") && !one.contains("&#60;img"));
-    let search = text(bench.get("/?q=%22%3E%3Cscript%3Ealert(3)%3C/script%3E", &cookie).await).await;
+    assert!(
+        !one.contains("<script>alert") && !one.contains("<b>x</b>") && !one.contains("&#60;img")
+    );
+    let search = text(
+        bench
+            .get("/?q=%22%3E%3Cscript%3Ealert(3)%3C/script%3E", &cookie)
+            .await,
+    )
+    .await;
     assert!(!search.contains("<script>alert"), "{search}");
 }
 
@@ -309,9 +374,19 @@ async fn the_search_finds_by_field_and_says_what_it_does_not_understand() {
     let (cookie, _) = bench.sign_in().await;
     bench.record(&[("root", "1"), ("root", "2")]).await;
     for (query, found) in [
-        ("", 1), ("src:10.1.4.0/24", 1), ("src:10.2.0.0/16", 0), ("user:root", 1), ("user:bob", 0),
-        ("is:open", 1), ("is:acknowledged", 0), ("since:1h", 1), ("since:5s", 0), ("bird:files", 0),
-        ("10.1.4 ssh", 1), ("until:1h", 0), ("kind:nothing", 0),
+        ("", 1),
+        ("src:10.1.4.0/24", 1),
+        ("src:10.2.0.0/16", 0),
+        ("user:root", 1),
+        ("user:bob", 0),
+        ("is:open", 1),
+        ("is:acknowledged", 0),
+        ("since:1h", 1),
+        ("since:5s", 0),
+        ("bird:files", 0),
+        ("10.1.4 ssh", 1),
+        ("until:1h", 0),
+        ("kind:nothing", 0),
     ] {
         let query: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
         let rows = json_of(bench.get(&format!("/page/rows?q={query}"), &cookie).await).await;
@@ -326,17 +401,39 @@ async fn the_search_finds_by_field_and_says_what_it_does_not_understand() {
 async fn an_incident_counts_what_was_tried() {
     let bench = Bench::new().await;
     let (cookie, _) = bench.sign_in().await;
-    bench.record(&[("root", "1"), ("root", "1"), ("admin", "2")]).await;
+    bench
+        .record(&[("root", "1"), ("root", "1"), ("admin", "2")])
+        .await;
     let rows = json_of(bench.get("/page/rows", &cookie).await).await;
     let hash = rows["rows"][0]["hash"].as_str().unwrap();
-    let detail = json_of(bench.get(&format!("/page/incident?hash={hash}"), &cookie).await).await;
-    assert_eq!(detail["tried"][0], json!({"user": "root", "password": "1", "count": 2}));
+    let detail = json_of(
+        bench
+            .get(&format!("/page/incident?hash={hash}"), &cookie)
+            .await,
+    )
+    .await;
+    assert_eq!(
+        detail["tried"][0],
+        json!({"user": "root", "password": "1", "count": 2})
+    );
     assert_eq!(detail["events"].as_array().unwrap().len(), 3);
-    let marks: u64 = detail["marks"].as_array().unwrap().iter().map(|m| m[1].as_u64().unwrap()).sum();
+    let marks: u64 = detail["marks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|m| m[1].as_u64().unwrap())
+        .sum();
     assert_eq!(marks, 3);
-    let more = json_of(bench.get(&format!("/page/events?hash={hash}&cursor=2"), &cookie).await).await;
+    let more = json_of(
+        bench
+            .get(&format!("/page/events?hash={hash}&cursor=2"), &cookie)
+            .await,
+    )
+    .await;
     assert_eq!(more["events"].as_array().unwrap().len(), 1);
-    let gone = bench.get(&format!("/page/incident?hash={}", "0".repeat(32)), &cookie).await;
+    let gone = bench
+        .get(&format!("/page/incident?hash={}", "0".repeat(32)), &cookie)
+        .await;
     assert_eq!(gone.status(), StatusCode::NOT_FOUND);
 }
 
@@ -352,7 +449,16 @@ async fn changed_rows_come_after_the_number_asked_for() {
     assert_eq!(none["rows"], json!([]));
     let key = first["rows"][0]["key"].as_str().unwrap();
     let incidents = bench.console.store.incidents();
-    incidents.act(key, coalmine_store::incidents::Action::Acknowledge, false, "admin", now()).await.unwrap();
+    incidents
+        .act(
+            key,
+            coalmine_store::incidents::Action::Acknowledge,
+            false,
+            "admin",
+            now(),
+        )
+        .await
+        .unwrap();
     let rows = json_of(bench.get(&path, &cookie).await).await;
     assert_eq!(rows["rows"][0]["open"], false);
     assert_eq!(rows["rows"][0]["listed"], false, "it has left the search");
@@ -369,7 +475,11 @@ async fn a_change_is_told_by_the_stream() {
     bench.console.changes.send_replace(41);
     bench.console.changes.send_replace(42);
     let next = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert_eq!(String::from_utf8_lossy(&next), "data: 42\n\n", "two changes told as one");
+    assert_eq!(
+        String::from_utf8_lossy(&next),
+        "data: 42\n\n",
+        "two changes told as one"
+    );
 }
 
 #[tokio::test]
@@ -380,7 +490,10 @@ async fn streams_are_bounded() {
     for _ in 0..super::live::MAX_STREAMS {
         open.push(bench.get("/live", &cookie).await);
     }
-    assert!(open.iter().all(|response| response.status() == StatusCode::OK));
+    assert!(
+        open.iter()
+            .all(|response| response.status() == StatusCode::OK)
+    );
     let refused = bench.get("/live", &cookie).await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     drop(open);
