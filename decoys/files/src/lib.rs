@@ -3,9 +3,10 @@
 use coalmine_core::DecoyKind;
 
 pub mod ftp;
+pub mod tftp;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ftp::KIND];
+pub static KINDS: &[&DecoyKind] = &[&ftp::KIND, &tftp::KIND];
 
 #[cfg(test)]
 mod tests {
@@ -14,7 +15,15 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
-            .map(|entry| entry.unwrap().path().file_stem().unwrap().to_owned())
+            .filter_map(|entry| {
+                entry
+                    .unwrap()
+                    .file_name()
+                    .into_string()
+                    .unwrap()
+                    .strip_suffix(".rs")
+                    .map(str::to_owned)
+            })
             .filter(|name| name != "lib")
             .collect();
         files.sort();
