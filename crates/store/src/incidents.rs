@@ -10,6 +10,8 @@ use coalmine_core::{Endpoint, NodeId, Sighting, SightingId, Subject, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::Result;
+#[cfg(test)]
+pub(crate) use read::plan;
 pub(crate) use record::{Memory, count};
 
 /// What decides whether sightings are bundled: one open incident at most for each.

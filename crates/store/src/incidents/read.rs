@@ -38,15 +38,33 @@ pub(super) fn page(db: &mut dyn Driver, filter: &Filter, page: Page) -> Result<I
     }
     let order = if page.descending { "DESC" } else { "ASC" };
     params.push(page.limit.into());
-    let sql = format!(
-        "SELECT {COLUMNS} FROM {TABLES} WHERE {wheres} ORDER BY updated_id {order} LIMIT ?"
-    );
-    let incidents = incidents(db, &sql, &params)?;
+    let incidents = incidents(db, &page_sql(&wheres, order), &params)?;
     Ok(IncidentPage {
         incidents,
         total,
         bound,
     })
+}
+
+fn page_sql(wheres: &str, order: &str) -> String {
+    format!("SELECT {COLUMNS} FROM {TABLES} WHERE {wheres} ORDER BY updated_id {order} LIMIT ?")
+}
+
+/// How the engine would find a page.
+#[cfg(test)]
+pub(crate) fn plan(db: &mut dyn Driver, filter: &Filter) -> Result<Vec<String>> {
+    let (wheres, mut params) = conditions(filter);
+    params.push(10_u32.into());
+    let sql = format!("EXPLAIN QUERY PLAN {}", page_sql(&wheres, "ASC"));
+    db.query(&sql, &params)?
+        .into_iter()
+        .map(|mut row| {
+            for _ in 0..3 {
+                row.int()?;
+            }
+            row.text()
+        })
+        .collect()
 }
 
 /// Matching incidents, newest update first.
