@@ -163,4 +163,4 @@ fn device(report: &BirdReport) -> DeviceReport {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -76,7 +76,7 @@ async fn round(console: &Shared, names: &Arc<Names>, upto: &mut i64) -> bool {
         *upto = next;
         for source in sources {
             if wanted && is_worth(source) {
-                names.clone().name(console.clone(), source);
+                names.clone().name(console.clone(), source).await;
             }
         }
     }
@@ -107,9 +107,9 @@ impl Names {
         }
     }
 
-    /// Writes the name of `source` beside its incidents, now or later. When all places are taken
-    /// the source waits for its next incident.
-    fn name(self: Arc<Self>, console: Shared, source: IpAddr) {
+    /// Has the name of `source` written beside its incidents. Waits while all places are taken: the
+    /// incidents still to be looked at wait in the store, so nothing grows meanwhile.
+    async fn name(self: Arc<Self>, console: Shared, source: IpAddr) {
         let known = self.lock().get(&source).cloned();
         if let Some((since, known)) = known {
             match known {
@@ -123,7 +123,7 @@ impl Names {
                 Known::Name(_) => {}
             }
         }
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+        let Ok(place) = self.places.clone().acquire_owned().await else {
             return;
         };
         self.remember(source, Known::Asked);
