@@ -45,7 +45,7 @@ async fn silence_and_return_make_one_incident_each() {
     assert_eq!(titles(&console).await, [""; 0], "not yet");
     for now in [301, 306, 900] {
         look(&console, at(0), at(now)).await.unwrap();
-        assert_eq!(titles(&console).await, [died.clone()]);
+        assert_eq!(titles(&console).await, std::slice::from_ref(&died));
     }
     heard(&console, 1000).await;
     for now in [1001, 1006] {

@@ -147,7 +147,7 @@ mod cases {
     pub(super) async fn acknowledged_incidents_take_no_more(_: Arc<Place>, store: Store) {
         record(&store, vec![sighting(1, 0)]).await;
         let key = all(&store).await[0].key.clone();
-        assert_eq!(acknowledge(&store, &key).await, [key.clone()]);
+        assert_eq!(acknowledge(&store, &key).await, std::slice::from_ref(&key));
         assert_eq!(acknowledge(&store, &key).await, [""; 0], "no news");
         let incident = store.incidents().get(&key).await.unwrap().unwrap();
         assert!(incident.acknowledged);
