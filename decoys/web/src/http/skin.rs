@@ -29,12 +29,9 @@ pub(super) struct Skin {
     pub(super) fronts: &'static [&'static str],
     /// Where the page's script sends the login as JSON.
     pub(super) api: Option<&'static str>,
-    /// Status of the page after a wrong login.
-    pub(super) wrong: (u16, &'static str),
-    /// What that page says, `{{error}}` of [`Self::front`].
+    /// What the page says after a wrong login, its `{{error}}`. Its status stays 200: tools that
+    /// try passwords take a 401 without challenge for another kind of login and stop.
     pub(super) message: &'static str,
-    /// What the API says instead.
-    pub(super) api_message: &'static str,
     /// Path of the page for 404.
     pub(super) missing: Option<&'static str>,
     /// A path with Basic authentication, and the realm.
@@ -217,20 +214,14 @@ pub(super) fn reply(site: &Site, door: &Door, head: &Head, session: &Seed, nth: 
             .push(("WWW-Authenticate", format!("Basic realm=\"{realm}\"")));
         return reply;
     };
-    let (code, phrase, error, user) = match door {
-        Door::WrongApi => return api(skin, skin.wrong, skin.api_message, session, nth),
+    let (error, user) = match door {
+        Door::WrongApi => return api((401, "Unauthorized"), skin.message, session, nth),
         Door::Api => {
-            return api(
-                skin,
-                (400, "Bad Request"),
-                "Malformed request.",
-                session,
-                nth,
-            );
+            return api((400, "Bad Request"), "Malformed request.", session, nth);
         }
         Door::NotAllowed => return plain(Status::NotAllowed),
-        Door::Wrong(user) => (skin.wrong.0, skin.wrong.1, skin.message, user.as_str()),
-        _ => (200, "OK", "", ""),
+        Door::Wrong(user) => (skin.message, user.as_str()),
+        _ => ("", ""),
     };
     let user: String = user.chars().take(MAX_REPEATED).collect();
     let token = session.derive(&format!("token {nth}"));
@@ -243,7 +234,7 @@ pub(super) fn reply(site: &Site, door: &Door, head: &Head, session: &Seed, nth: 
             ("user", escape(&user)),
         ],
     );
-    let mut reply = Reply::dynamic(code, phrase, "text/html; charset=utf-8", page.into_bytes());
+    let mut reply = Reply::dynamic(200, "OK", "text/html; charset=utf-8", page.into_bytes());
     let known = head
         .text("cookie")
         .is_some_and(|c| c.contains(&format!("{}=", skin.cookie)));
@@ -260,20 +251,13 @@ pub(super) fn reply(site: &Site, door: &Door, head: &Head, session: &Seed, nth: 
     reply
 }
 
-fn api(
-    skin: &Skin,
-    (code, phrase): (u16, &'static str),
-    message: &str,
-    session: &Seed,
-    nth: u32,
-) -> Reply {
+fn api((code, phrase): (u16, &'static str), message: &str, session: &Seed, nth: u32) -> Reply {
     // Requests are counted without leading zeros, so answers differ in length.
     let request = session.number(&format!("request {nth}"), 90, 120_000);
     let body = format!(
         "{{\"ok\":false,\"error\":{{\"code\":{},\"message\":\"{message}\"}},\"request\":\"{request:x}\"}}",
         if code == 400 { 1001 } else { 1103 }
     );
-    debug_assert!(skin.api.is_some());
     let mut reply = Reply::dynamic(code, phrase, "application/json", body.into_bytes());
     reply.fields.push(("Cache-Control", "no-store".to_owned()));
     reply

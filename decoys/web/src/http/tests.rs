@@ -234,7 +234,7 @@ fn clone_of(bird: &Bird) -> Bird {
 #[test]
 fn a_wrong_login_is_told_before_a_late_answer() {
     for (skin, path, body, code) in [
-        ("nasLogin", "/login", "username=eve&password=pw1", 401),
+        ("nasLogin", "/login", "username=eve&password=pw1", 200),
         ("basicLogin", "/login", "username=eve&password=pw1", 200),
         ("routerLogin", "/login.cgi", "user=eve&pwd=pw1", 200),
     ] {
@@ -270,7 +270,7 @@ fn logins_are_told_wherever_and_however_they_come() {
         (post("/wp-login.php", FORM, "log=w&pwd=x"), 404, "w"),
         (
             post("/", "multipart/form-data; boundary=b", multipart),
-            401,
+            200,
             "m",
         ),
         (
@@ -282,7 +282,7 @@ fn logins_are_told_wherever_and_however_they_come() {
             401,
             "j",
         ),
-        (get("/?user=g&password=h"), 401, "g"),
+        (get("/?user=g&password=h"), 200, "g"),
         (post("/robots.txt", FORM, "user=s&password=t"), 405, "s"),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YmFzOmljOg==\r\n\r\n".to_owned(),
