@@ -46,10 +46,10 @@ fn mint(_: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
 
 fn trip(_: &Token, hit: &Hit<'_>) -> Trip {
     let mut fields = Map::new();
-    if let Hit::Dns(hit) = hit {
-        if let Some(data) = generic_data(hit.labels) {
-            fields.insert(GENERIC_DATA.to_owned(), Value::String(text::cut(&data)));
-        }
+    if let Hit::Dns(hit) = hit
+        && let Some(data) = generic_data(hit.labels)
+    {
+        fields.insert(GENERIC_DATA.to_owned(), Value::String(text::cut(&data)));
     }
     Trip {
         fields,

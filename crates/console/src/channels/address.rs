@@ -18,7 +18,7 @@ pub fn url_for(config: &ConsoleConfig, id: &TokenId, seed: &Seed) -> String {
     let mut url = format!("http://{}", host(&config.zone));
     match config.token_http {
         Some(address) if address.port() != HTTP_PORT => {
-            url.push_str(&format!(":{}", address.port()))
+            url.push_str(&format!(":{}", address.port()));
         }
         _ => {}
     }

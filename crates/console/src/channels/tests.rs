@@ -315,7 +315,7 @@ fn urls_are_derived_from_the_seed_and_share_nothing_but_the_zone() {
             .entry(1000 + parts.last().unwrap().len())
             .or_insert(1);
     }
-    assert!(shapes.get(&2).is_some() && shapes.get(&3).is_some() && shapes.get(&4).is_some());
+    assert!((2..=4).all(|parts| shapes.contains_key(&parts)));
 }
 
 #[test]

@@ -83,10 +83,8 @@ pub(super) fn parse(input: &[u8]) -> Parsed {
     if line.len() > MAX_LINE {
         return Parsed::Refused(Refusal::UriTooLong);
     }
-    if let Some(first) = rest.first() {
-        if !is_method(&[*first]) {
-            return Parsed::Refused(Refusal::BadRequest);
-        }
+    if rest.first().is_some_and(|first| !is_method(&[*first])) {
+        return Parsed::Refused(Refusal::BadRequest);
     }
     if let (Some(end), Some(head)) = (line_end, simple_request(line)) {
         return Parsed::Head(head, blank.saturating_add(end).saturating_add(1));
