@@ -469,8 +469,9 @@ impl Login {
                 .check(zero_terminated(&mut rest))
                 .map_err(|refusal| refusal.in_protocol(is_41))?;
         }
-        let method =
-            (has(PLUGIN_AUTH) && !rest.is_empty()).then(|| zero_terminated(&mut rest).to_vec());
+        // Behind a response with a zero at its end the server always finds a name, if an empty one.
+        let named = !rest.is_empty() || (!secure && body.ends_with(&[0]));
+        let method = (has(PLUGIN_AUTH) && named).then(|| zero_terminated(&mut rest).to_vec());
         if has(CONNECT_ATTRS) {
             let length = length_encoded(&mut rest).ok_or_else(bad)?;
             rest.get(..length).ok_or_else(bad)?;

@@ -255,6 +255,17 @@ fn other_methods_are_switched_to_the_native_one() {
 }
 
 #[test]
+fn without_secure_connection_every_named_method_is_switched() {
+    for rest in ["mysql_native_password\0", ""] {
+        let hello = Hello::new("root").response(b"abc").rest(rest);
+        let (mut talk, _) = talk();
+        let answer = talk.say(hello.without(SECURE_CONNECTION).packet());
+        assert_eq!(&answer[3..5], b"\x02\xfe");
+        assert!(!talk.is_closed());
+    }
+}
+
+#[test]
 fn after_the_switch_every_answer_has_its_reply() {
     let after = |bytes: &[u8]| {
         let (mut talk, _) = talk();
