@@ -1,1 +1,21 @@
-fn main() {}
+//! `coalmine`: decoys that notice an intruder at the first touch.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use coalmine::cli::Cli;
+use coalmine::terminal;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::problem(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

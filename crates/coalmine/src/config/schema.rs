@@ -1,0 +1,95 @@
+//! The configuration's JSON Schema (draft 2020-12), from the declarations.
+
+use coalmine_core::DecoyKind;
+use serde_json::{Map, Value, json};
+
+use super::{CONSOLE, MAX_BIRDS, MAX_INSTANCES, TOKEN_DNS_PORT, TOKEN_HTTP_PORT};
+use crate::personality::PERSONALITIES;
+
+/// The schema of a configuration with these decoys.
+pub fn json(kinds: &[&DecoyKind]) -> Value {
+    let mut bird = Map::new();
+    let text = |doc: &str| json!({"type": "string", "description": doc});
+    let address = |doc: &str| json!({"type": "string", "description": doc, "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]});
+    bird.insert("name".to_owned(), text("The name it tells; made up and kept if missing."));
+    bird.insert("description".to_owned(), text("Where it stands."));
+    bird.insert("address".to_owned(), address("The address its services listen on."));
+    let ids: Vec<&str> = PERSONALITIES.iter().map(|p| p.id).collect();
+    bird.insert(
+        "personality".to_owned(),
+        json!({"enum": ids, "default": ids.first(), "description": "Which decoys it offers when nothing else is said."}),
+    );
+    for kind in kinds {
+        bird.insert(kind.id.to_owned(), service(kind));
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Coalmine's configuration",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "console": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "listen": {"type": "string", "default": CONSOLE, "description": "Where page and API listen."},
+                    "names": {"type": "array", "items": {"type": "string"}, "default": [], "description": "More names and addresses that the certificate is for."},
+                    "reverse_lookups": {"type": "boolean", "default": true, "description": "Whether names of sources are looked up in the DNS."},
+                },
+            },
+            "tokens": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "address": address("The address both token channels listen on."),
+                    "zone": text("Zone of DNS tokens and host of token URLs."),
+                    "public_address": address("What names in the zone resolve to."),
+                    "http_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": TOKEN_HTTP_PORT, "description": "Port of the HTTP channel; 0 turns it off."},
+                    "dns_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": TOKEN_DNS_PORT, "description": "Port of the DNS channel; 0 turns it off."},
+                },
+            },
+            "bird": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": MAX_BIRDS,
+                "items": {"type": "object", "additionalProperties": false, "properties": bird},
+            },
+        },
+    })
+}
+
+fn service(kind: &DecoyKind) -> Value {
+    let mut properties = Map::new();
+    properties.insert("enabled".to_owned(), json!({"type": "boolean", "description": "Whether it's offered; naming it is enough."}));
+    properties.insert(
+        "port".to_owned(),
+        json!({"type": "integer", "minimum": 1, "maximum": 65535, "default": kind.port}),
+    );
+    if kind.instances {
+        properties.insert("name".to_owned(), json!({"type": "string", "description": "Name of the instance."}));
+    }
+    if kind.tls.is_some() {
+        for (key, doc) in [("certificate", "PEM file with your own certificate chain."), ("key", "PEM file with its private key.")] {
+            properties.insert(key.to_owned(), json!({"type": "string", "description": doc}));
+        }
+    }
+    for setting in (kind.settings)() {
+        let mut schema = setting.schema;
+        if let Value::Object(schema) = &mut schema {
+            schema.insert("default".to_owned(), setting.default);
+            schema.insert("description".to_owned(), setting.doc.trim().into());
+        }
+        properties.insert(setting.name.to_owned(), schema);
+    }
+    let one = json!({
+        "type": "object",
+        "description": kind.doc.trim(),
+        "additionalProperties": false,
+        "properties": properties,
+    });
+    if kind.instances {
+        json!({"anyOf": [one, {"type": "array", "minItems": 1, "maxItems": MAX_INSTANCES, "items": one}]})
+    } else {
+        one
+    }
+}

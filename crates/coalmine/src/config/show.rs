@@ -1,0 +1,111 @@
+//! A configuration as TOML with comments, such that reading it gives the same configuration.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{BirdPart, Config, ServicePart};
+
+/// `config` as TOML.
+pub fn toml(config: &Config) -> String {
+    let mut text = String::from("# Coalmine's configuration in effect: what the file says, and the defaults.\n\n");
+    text.push_str(&console(config));
+    text.push_str(&tokens(config));
+    for bird in &config.birds {
+        text.push_str(&self::bird(bird));
+    }
+    text
+}
+
+fn console(config: &Config) -> String {
+    let part = &config.console;
+    format!(
+        "[console]\n\
+         # Where page and API listen.\nlisten = {}\n\
+         # More names and addresses that the certificate is for.\nnames = {}\n\
+         # Whether names of sources are looked up in the DNS.\nreverse_lookups = {}\n\n",
+        value(&part.listen.to_string().into()),
+        value(&part.names.clone().into()),
+        part.reverse_lookups,
+    )
+}
+
+fn tokens(config: &Config) -> String {
+    let part = &config.tokens;
+    format!(
+        "[tokens]\n\
+         # The address both token channels listen on.\naddress = {}\n\
+         # Zone of DNS tokens and host of token URLs: delegate it to public_address.\nzone = {}\n\
+         # What names in the zone resolve to.\npublic_address = {}\n\
+         # 0 turns a channel off.\nhttp_port = {}\ndns_port = {}\n",
+        value(&part.address.to_string().into()),
+        value(&part.zone.clone().into()),
+        value(&part.public_address.to_string().into()),
+        part.http_port.unwrap_or(0),
+        part.dns_port.unwrap_or(0),
+    )
+}
+
+fn bird(bird: &BirdPart) -> String {
+    let mut text = format!(
+        "\n[[bird]]\nname = {}\ndescription = {}\naddress = {}\n# {}\npersonality = {}\n",
+        value(&bird.name.clone().into()),
+        value(&bird.description.clone().into()),
+        value(&bird.address.to_string().into()),
+        bird.personality.doc,
+        value(&bird.personality.id.into()),
+    );
+    for service in &bird.services {
+        text.push_str(&self::service(service));
+    }
+    text
+}
+
+fn service(service: &ServicePart) -> String {
+    let kind = service.kind;
+    let mut text = format!("\n# {}\n", kind.title);
+    let _ = if kind.instances {
+        writeln!(text, "[[bird.{}]]\nname = {}", kind.id, value(&service.name.clone().into()))
+    } else {
+        writeln!(text, "[bird.{}]", kind.id)
+    };
+    let _ = writeln!(text, "enabled = {}\nport = {}", service.enabled, service.port);
+    if let Some(certificate) = &service.certificate {
+        let file = |path: &Path| value(&path.display().to_string().into());
+        let _ = writeln!(text, "certificate = {}\nkey = {}", file(&certificate.files.0), file(&certificate.files.1));
+    }
+    for setting in (kind.settings)() {
+        let given = service.settings.get(setting.name).unwrap_or(&setting.default);
+        for line in setting.doc.lines() {
+            let _ = writeln!(text, "#{line}");
+        }
+        let _ = writeln!(text, "# Takes {}.\n{} = {}", setting.takes, key(setting.name), value(given));
+    }
+    text
+}
+
+/// Dotted names are quoted: `a` and `a.b` may both be settings, which TOML's dotted keys can't say.
+fn key(name: &str) -> String {
+    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+        name.to_owned()
+    } else {
+        value(&name.into())
+    }
+}
+
+fn value(json: &Value) -> String {
+    match json {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(value).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(map) => {
+            let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{} = {}", key(k), value(v))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+        Value::Null => "\"\"".to_owned(),
+        Value::String(text) => toml::Value::String(text.clone()).to_string(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,200 @@
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use coalmine_core::decoy::{Limits, Poke, Tls, Transport};
+use coalmine_core::{DecoyKind, Service};
+use serde_json::json;
+
+use super::*;
+
+coalmine_core::settings! {
+    /// For tests.
+    pub struct Sample {
+        /// What it says.
+        banner: String => "banner" = "hello".to_owned(), coalmine_core::settings::one_line;
+        /// Whether headers are sent.
+        headers: bool => "headers.enabled" = false, coalmine_core::settings::any;
+    }
+}
+
+const fn kind(id: &'static str, port: u16, instances: bool, tls: Option<Tls>) -> DecoyKind {
+    DecoyKind {
+        id,
+        title: "A decoy",
+        doc: "For tests.\n",
+        transports: &[Transport::Tcp],
+        port,
+        instances,
+        tls,
+        events: &[],
+        settings: Sample::declared,
+        build: |given, _| Sample::parse(given).map(|_| Service::default()),
+        limits: Limits {
+            input: 1,
+            idle: Duration::ZERO,
+            total: Duration::ZERO,
+            per_source: 1,
+            connections: 1,
+        },
+        poke: Poke::Script(&[]),
+    }
+}
+
+static FTP: DecoyKind = kind("ftp", 21, false, None);
+static SSH: DecoyKind = kind("ssh", 22, true, None);
+static HTTPS: DecoyKind = kind("https", 443, true, Some(Tls { alpn: &[] }));
+static GIT: DecoyKind = kind("git", 9418, false, None);
+
+fn ground() -> Ground {
+    Ground {
+        kinds: vec![&FTP, &SSH, &HTTPS, &GIT],
+        listen: Ipv4Addr::UNSPECIFIED.into(),
+        public_address: [192, 0, 2, 7].into(),
+        tag: "4f2a".to_owned(),
+        zone: "tokens-1b2c.localhost".to_owned(),
+        folder: PathBuf::from("/nonexistent"),
+    }
+}
+
+fn faults(text: &str) -> Vec<String> {
+    Config::parse(text, &ground()).unwrap_err().iter().map(Fault::to_string).collect()
+}
+
+#[test]
+fn without_a_file_there_is_one_storage_box() {
+    let config = Config::parse("", &ground()).unwrap();
+    let [bird] = config.birds.as_slice() else { panic!("one bird") };
+    assert_eq!((bird.name.as_str(), bird.personality.id), ("nas-4f2a", "linux-nas"));
+    let offered: Vec<_> = bird.services.iter().filter(|s| s.enabled).map(|s| (s.kind.id, s.port)).collect();
+    assert_eq!(offered, [("ftp", 21), ("ssh", 22), ("https", 443)]);
+    assert_eq!(bird.services[0].settings["banner"], "hello");
+    assert_eq!(config.console.listen.to_string(), "127.0.0.1:8443");
+    assert_eq!((config.tokens.http_port, config.tokens.dns_port), (Some(8000), Some(53)));
+    assert_eq!(config.lowest_port(), Some(21));
+}
+
+#[test]
+fn naming_a_decoy_turns_it_on_and_settings_go_to_its_own_parser() {
+    let config = Config::parse(
+        "[[bird]]\nname = 'a'\npersonality = 'bare'\n[bird.ftp]\nbanner = 'x'\nheaders.enabled = true\n\
+         [[bird.ssh]]\n[[bird.ssh]]\nport = 2222\n[bird.git]\nenabled = false\n",
+        &ground(),
+    )
+    .unwrap();
+    let services: Vec<_> = config.birds[0].services.iter().map(|s| (s.kind.id, s.name.as_str(), s.port, s.enabled)).collect();
+    assert_eq!(
+        services,
+        [("ftp", "", 21, true), ("ssh", "ssh", 22, true), ("ssh", "ssh-2", 2222, true), ("https", "https", 443, false), ("git", "", 9418, false)]
+    );
+    assert_eq!(config.birds[0].services[0].settings["headers.enabled"], true);
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
+    let found = faults(
+        "colour = 1\n[console]\nlisten = 'here'\n[tokens]\nhttp_port = 70000\nzone = '192.0.2.1'\n\
+         [[bird]]\nname = 'a b'\npersonality = 'windows'\nadress = '::1'\n\
+         [bird.ftp]\nport = 0\nbaner = 'x'\nbanner = 7\n[[bird.git]]\n[bird.https]\nkey = 'k.pem'\n",
+    );
+    for wanted in [
+        "colour: unknown key; known here: console, tokens, bird",
+        "console.listen: must be an address with a port, e.g. 127.0.0.1:8443, not \"here\"",
+        "tokens.http_port: must be a number from 1 to 65535, not 70000",
+        "tokens.zone: must be a domain of at most 100 characters, e.g. tokens.example.com, not \"192.0.2.1\"",
+        "bird[0].adress: unknown key; did you mean address?",
+        "bird[0].personality: must be one of: linux-nas, linux-server, bare; not \"windows\"",
+        "bird[0].ftp.port: must be a number from 1 to 65535",
+        "bird[0].ftp.baner: unknown key; did you mean banner?",
+        "bird[0].ftp.banner: must be a text, not 7",
+        "bird[0].git: must be written as [bird.git]; there is one in a bird",
+        "bird[0].https.certificate: is missing; name the file with the key's certificate chain",
+    ] {
+        assert!(found.iter().any(|f| f == wanted), "{wanted}\nis not in\n{found:#?}");
+    }
+    assert!(found.iter().any(|f| f.starts_with("bird[0].name: must be 1 to 63 letters")), "{found:#?}");
+    assert_eq!(found.len(), 12, "{found:#?}");
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    let found = faults("[console]\nlisten = \n");
+    assert!(found[0].starts_with("line 2: "), "{found:?}");
+}
+
+#[test]
+fn a_port_claimed_twice_names_both() {
+    let two = "[[bird]]\nname = 'a'\naddress = '127.0.0.2'\n[[bird]]\nname = 'b'\naddress = '127.0.0.2'\npersonality = 'bare'\n[bird.ftp]\n";
+    assert_eq!(
+        faults(two),
+        ["bird[1].ftp.port: port 21/tcp is claimed by bird[0].ftp.port already; give one of them another port or address"]
+    );
+    assert_eq!(
+        faults("[tokens]\nhttp_port = 443\n"),
+        ["tokens.http_port: port 443/tcp is claimed by bird[0].https.port already; give one of them another port or address"]
+    );
+    assert_eq!(faults("[[bird]]\nname = 'a'\n[[bird]]\nname = 'A'\npersonality = 'bare'\n").len(), 1);
+    Config::parse("[[bird]]\naddress = '127.0.0.2'\n[[bird]]\naddress = '127.0.0.3'\n", &ground()).unwrap();
+}
+
+#[test]
+fn a_shift_may_run_into_the_console_or_beyond_the_last_port() {
+    let config = Config::parse("[[bird]]\naddress = '127.0.0.1'\n", &ground()).unwrap();
+    assert_eq!(config.shift_faults(10_000), []);
+    let into = config.shift_faults(8_000);
+    assert_eq!(into[0].key, "bird[0].https.port", "{into:?}");
+    assert_eq!(config.shift_faults(65_535).len(), 6);
+}
+
+#[test]
+fn what_is_shown_reads_back_the_same() {
+    let text = "[console]\nnames = ['a\"b']\n[tokens]\ndns_port = 0\n[[bird]]\nname = 'a'\n[bird.ftp]\nbanner = 'tab\\\\'\n[[bird.ssh]]\n[[bird.ssh]]\nport = 2222\n";
+    let config = Config::parse(text, &ground()).unwrap();
+    let shown = show::toml(&config);
+    assert!(shown.contains("# What it says."), "{shown}");
+    assert_eq!(Config::parse(&shown, &ground()).as_ref(), Ok(&config), "{shown}");
+}
+
+#[test]
+fn the_wire_form_is_flat_with_nested_instances_and_aliases() {
+    let config = Config::parse("[[bird]]\nname = 'a'\n[[bird.ssh]]\nport = 2222\n[[bird.ssh]]\n", &ground()).unwrap();
+    let settings = wire::settings(&config.birds[0], "192.0.2.7");
+    assert_eq!(settings["device.name"], "a");
+    assert_eq!(settings["device.ip_address"], "192.0.2.7");
+    assert_eq!((&settings["ftp.enabled"], &settings["ftp.port"], &settings["ftp.banner"]), (&json!(true), &json!(21), &json!("hello")));
+    assert_eq!((&settings["git.enabled"], &settings["ssh.port"]), (&json!(false), &json!(2222)));
+    assert_eq!(
+        settings["services"]["ssh"],
+        json!({"enabled": true, "instance_defaults": {}, "instances": [
+            {"name": "ssh", "enabled": true, "port": 2222, "banner": "hello", "headers": {"enabled": false}},
+            {"name": "ssh-2", "enabled": true, "port": 22, "banner": "hello", "headers": {"enabled": false}},
+        ]})
+    );
+    assert!(!settings.contains_key("ftp.headers"));
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema = schema::json(&ground().kinds);
+    let bird = &schema["properties"]["bird"]["items"]["properties"];
+    assert_eq!(bird["ftp"]["properties"]["banner"]["default"], "hello");
+    assert_eq!(bird["ftp"]["additionalProperties"], false);
+    assert_eq!(bird["ssh"]["anyOf"][1]["type"], "array");
+    assert!(bird["https"]["anyOf"][0]["properties"]["certificate"].is_object());
+}
+
+#[test]
+fn a_certificate_is_read_beside_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("c.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    std::fs::write(dir.path().join("k.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let file = dir.path().join("coalmine.toml");
+    std::fs::write(&file, "[[bird]]\n[bird.https]\ncertificate = 'c.pem'\nkey = 'k.pem'\n").unwrap();
+    let config = Config::load(Some(&file), &ground()).unwrap();
+    let https = config.birds[0].services.iter().find(|s| s.kind.id == "https").unwrap();
+    assert!(https.certificate.as_ref().unwrap().pem.1.contains("PRIVATE"));
+    let wire = wire::settings(&config.birds[0], "192.0.2.7");
+    assert!(!serde_json::to_string(&wire).unwrap().contains("PRIVATE KEY"));
+    std::fs::remove_file(dir.path().join("k.pem")).unwrap();
+    let faults = Config::load(Some(&file), &ground()).unwrap_err();
+    assert_eq!(faults[0].key, "bird[0].https.key", "{faults:?}");
+}

@@ -1,0 +1,52 @@
+//! Personalities: which decoys a pretended machine offers when nothing else is said.
+
+/// One kind of pretended machine.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Personality {
+    /// Wire name, e.g. `linux-nas`.
+    pub id: &'static str,
+    /// What it looks like, one sentence.
+    pub doc: &'static str,
+    /// What made-up names begin with.
+    pub prefix: &'static str,
+    /// Ids of the decoys it offers.
+    pub decoys: &'static [&'static str],
+}
+
+/// Every personality there is, the default first.
+pub static PERSONALITIES: &[Personality] = &[
+    Personality {
+        id: "linux-nas",
+        doc: "A storage box that somebody left too open: file transfer, remote login, a web login, a database.",
+        prefix: "nas",
+        decoys: &["ftp", "ssh", "telnet", "http", "https", "mysql", "tftp", "ntp"],
+    },
+    Personality {
+        id: "linux-server",
+        doc: "A server of an application: SSH, web and a database.",
+        prefix: "srv",
+        decoys: &["ssh", "http", "https", "mysql"],
+    },
+    Personality {
+        id: "bare",
+        doc: "Nothing but what the configuration names.",
+        prefix: "host",
+        decoys: &[],
+    },
+];
+
+/// The personality of this id.
+pub fn find(id: &str) -> Option<&'static Personality> {
+    PERSONALITIES.iter().find(|p| p.id == id)
+}
+
+/// The one without configuration.
+pub fn default() -> &'static Personality {
+    static EMPTY: Personality = Personality {
+        id: "bare",
+        doc: "",
+        prefix: "host",
+        decoys: &[],
+    };
+    PERSONALITIES.first().unwrap_or(&EMPTY)
+}
