@@ -283,15 +283,26 @@ fn config(command: &ConfigCommand) -> Result<()> {
         Config::load(configured.config.as_deref(), &ground).map_err(|faults| up::all(&faults))
     };
     match command {
-        ConfigCommand::Show(configured) => terminal::line(show::toml(&load(configured)?).trim_end()),
+        ConfigCommand::Show(configured) => {
+            terminal::line(show::toml(&load(configured)?).trim_end())
+        }
         ConfigCommand::Check(configured) => {
             let config = load(configured)?;
-            let services = config.birds.iter().flat_map(|b| &b.services).filter(|s| s.enabled).count();
+            let services = config
+                .birds
+                .iter()
+                .flat_map(|b| &b.services)
+                .filter(|s| s.enabled)
+                .count();
             let birds = config.birds.len();
-            terminal::line(&format!("Good: {birds} bird(s) with {services} service(s)."));
+            terminal::line(&format!(
+                "Good: {birds} bird(s) with {services} service(s)."
+            ));
         }
         ConfigCommand::Schema => {
-            terminal::line(&serde_json::to_string_pretty(&schema::json(&registry::decoys()))?);
+            terminal::line(&serde_json::to_string_pretty(&schema::json(
+                &registry::decoys(),
+            ))?);
         }
     }
     Ok(())
@@ -315,14 +326,29 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_understood() {
         let cli = Cli::try_parse_from([
-            "coalmine", "up", "--data", "/tmp/d", "--port-shift", "20000", "--console", "127.0.0.1:9443",
+            "coalmine",
+            "up",
+            "--data",
+            "/tmp/d",
+            "--port-shift",
+            "20000",
+            "--console",
+            "127.0.0.1:9443",
         ])
         .unwrap();
-        let Command::Up { configured, port_shift, console } = cli.command else {
+        let Command::Up {
+            configured,
+            port_shift,
+            console,
+        } = cli.command
+        else {
             panic!("up")
         };
         assert_eq!(configured.data.data, Some("/tmp/d".into()));
-        assert_eq!((port_shift, console.map(|c| c.port())), (Some(20_000), Some(9443)));
+        assert_eq!(
+            (port_shift, console.map(|c| c.port())),
+            (Some(20_000), Some(9443))
+        );
         assert!(Cli::try_parse_from(["coalmine", "up", "--port-shift", "70000"]).is_err());
         assert!(Cli::try_parse_from(["coalmine", "key", "create", "n", "--role", "god"]).is_err());
     }

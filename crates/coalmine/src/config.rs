@@ -244,20 +244,29 @@ impl Config {
             port,
             shifts: true,
         };
-        let http = self.tokens.http_port.map(|port| token("http_port", "tcp", port));
+        let http = self
+            .tokens
+            .http_port
+            .map(|port| token("http_port", "tcp", port));
         let dns = self.tokens.dns_port.into_iter().flat_map(move |port| {
-            [token("dns_port", "udp", port), token("dns_port", "tcp", port)]
+            [
+                token("dns_port", "udp", port),
+                token("dns_port", "tcp", port),
+            ]
         });
         let birds = self.birds.iter().flat_map(|bird| {
-            bird.services.iter().filter(|s| s.enabled).flat_map(|service| {
-                service.kind.transports.iter().map(|transport| Claim {
-                    key: format!("{}.port", service.key),
-                    address: bird.address,
-                    transport: transport.name(),
-                    port: service.port,
-                    shifts: true,
+            bird.services
+                .iter()
+                .filter(|s| s.enabled)
+                .flat_map(|service| {
+                    service.kind.transports.iter().map(|transport| Claim {
+                        key: format!("{}.port", service.key),
+                        address: bird.address,
+                        transport: transport.name(),
+                        port: service.port,
+                        shifts: true,
+                    })
                 })
-            })
         });
         std::iter::once(console).chain(birds).chain(http).chain(dns)
     }

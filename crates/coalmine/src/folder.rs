@@ -112,7 +112,9 @@ impl Folder {
             .or_else(|| variable("HOME").map(|home| home.join(".local/share")));
         match data {
             Some(data) => Ok(Self(data.join("coalmine"))),
-            None => bail!("neither $XDG_DATA_HOME nor $HOME says where data go; name the folder with --data DIR"),
+            None => bail!(
+                "neither $XDG_DATA_HOME nor $HOME says where data go; name the folder with --data DIR"
+            ),
         }
     }
 
@@ -134,7 +136,8 @@ impl Folder {
             Err(TryLockError::WouldBlock) => bail!(
                 "Coalmine is running on {} already{}; stop that one first, or give this one another folder with --data DIR",
                 self.0.display(),
-                self.run().map_or(String::new(), |run| format!(" (process {})", run.pid)),
+                self.run()
+                    .map_or(String::new(), |run| format!(" (process {})", run.pid)),
             ),
             Err(TryLockError::Error(cause)) => {
                 return Err(cause).with_context(|| format!("lock {}", path.display()));
@@ -152,7 +155,9 @@ impl Folder {
     pub fn run(&self) -> Option<Run> {
         let text = fs::read_to_string(self.0.join("run.json")).ok()?;
         let run: Run = serde_json::from_str(&text).ok()?;
-        Path::new(&format!("/proc/{}", run.pid)).exists().then_some(run)
+        Path::new(&format!("/proc/{}", run.pid))
+            .exists()
+            .then_some(run)
     }
 
     /// The same, or what the operator should do.
@@ -185,9 +190,13 @@ impl Folder {
     pub fn installation(&self) -> Result<Installation> {
         let path = self.0.join("installation.json");
         if path.exists() {
-            let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             return serde_json::from_str(&text).with_context(|| {
-                format!("{} is damaged; restore it from a backup, or remove it for new names", path.display())
+                format!(
+                    "{} is damaged; restore it from a backup, or remove it for new names",
+                    path.display()
+                )
             });
         }
         self.make()?;
@@ -300,7 +309,10 @@ mod tests {
         let lock = folder.lock().unwrap();
         folder.announce(&sample(std::process::id())).unwrap();
         let refused = folder.lock().unwrap_err().to_string();
-        assert!(refused.contains("is running on") && refused.contains("--data"), "{refused}");
+        assert!(
+            refused.contains("is running on") && refused.contains("--data"),
+            "{refused}"
+        );
         assert_eq!(folder.run(), Some(sample(std::process::id())));
         drop(lock);
         assert_eq!(folder.run(), None);
@@ -326,7 +338,10 @@ mod tests {
         let ((_a, a), (_b, b)) = (folder(), folder());
         let made = a.installation().unwrap();
         assert_eq!(a.installation().unwrap(), made);
-        assert_ne!(b.installation().unwrap().zone + &b.installation().unwrap().tag, made.zone.clone() + &made.tag);
+        assert_ne!(
+            b.installation().unwrap().zone + &b.installation().unwrap().tag,
+            made.zone.clone() + &made.tag
+        );
         assert_eq!(made.tag.len(), 4);
         fs::write(a.path().join("installation.json"), "{").unwrap();
         assert!(a.installation().is_err());

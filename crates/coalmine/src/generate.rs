@@ -76,16 +76,30 @@ fn events() -> String {
     let mut text = format!("# Events\n\n{HEAD}");
     text.push_str("Every kind of event, with the fields it has in the API. Events of one kind, source and bird make one incident.\n");
     for kind in registry::events() {
-        let _ = write!(text, "\n## {} (`{}`)\n\n{}\n\n", kind.title, kind.key, lines(kind.doc));
+        let _ = write!(
+            text,
+            "\n## {} (`{}`)\n\n{}\n\n",
+            kind.title,
+            kind.key,
+            lines(kind.doc)
+        );
         for logtype in kind.logtypes {
-            let means = if logtype.means.is_empty() { String::new() } else { format!(": {}", logtype.means) };
+            let means = if logtype.means.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", logtype.means)
+            };
             let _ = writeln!(text, "- logtype `{}`{means}", logtype.code);
         }
         if !kind.fields.is_empty() {
             text.push_str("\n| Field | Type | Holds | Example |\n|---|---|---|---|\n");
         }
         for field in kind.fields {
-            let optional = if field.optional { ", may be missing" } else { "" };
+            let optional = if field.optional {
+                ", may be missing"
+            } else {
+                ""
+            };
             let _ = writeln!(
                 text,
                 "| `{}` | {}{optional} | {} | `{}` |",
@@ -106,16 +120,46 @@ fn settings() -> String {
     let mut text = format!("# Settings of decoys\n\n{HEAD}");
     text.push_str("In the configuration file each stands in `[bird.ID]`; in the API's settings as `ID.NAME`. Naming a decoy turns it on.\n\n## Personalities\n\nWhat a bird offers when nothing else is said.\n\n| `personality` | Looks like | Offers |\n|---|---|---|\n");
     for personality in PERSONALITIES {
-        let offers: Vec<String> = personality.decoys.iter().map(|id| format!("`{id}`")).collect();
-        let _ = writeln!(text, "| `{}` | {} | {} |", personality.id, personality.doc, offers.join(" "));
+        let offers: Vec<String> = personality
+            .decoys
+            .iter()
+            .map(|id| format!("`{id}`"))
+            .collect();
+        let _ = writeln!(
+            text,
+            "| `{}` | {} | {} |",
+            personality.id,
+            personality.doc,
+            offers.join(" ")
+        );
     }
     for decoy in registry::decoys() {
-        let _ = write!(text, "\n## {} (`{}`)\n\n{}\n\n", decoy.title, decoy.id, lines(decoy.doc));
+        let _ = write!(
+            text,
+            "\n## {} (`{}`)\n\n{}\n\n",
+            decoy.title,
+            decoy.id,
+            lines(decoy.doc)
+        );
         let transports: Vec<&str> = decoy.transports.iter().map(|t| t.name()).collect();
-        let tls = if decoy.tls.is_some() { " inside TLS" } else { "" };
-        let events: Vec<String> = decoy.events.iter().map(|kind| format!("[`{0}`](events.md)", kind.key)).collect();
+        let tls = if decoy.tls.is_some() {
+            " inside TLS"
+        } else {
+            ""
+        };
+        let events: Vec<String> = decoy
+            .events
+            .iter()
+            .map(|kind| format!("[`{0}`](events.md)", kind.key))
+            .collect();
         let limits = decoy.limits;
-        let _ = writeln!(text, "Listens on {}/{}{tls}. Reports {}.", decoy.port, transports.join("+"), events.join(", "));
+        let _ = writeln!(
+            text,
+            "Listens on {}/{}{tls}. Reports {}.",
+            decoy.port,
+            transports.join("+"),
+            events.join(", ")
+        );
         let _ = writeln!(
             text,
             "Limits: {} bytes of unread input, {} s of silence, {} s in all, {} connections of one source, {} in all.",
@@ -126,10 +170,21 @@ fn settings() -> String {
             limits.connections,
         );
         text.push_str("\n| Setting | Takes | Default | Does |\n|---|---|---|---|\n");
-        let _ = writeln!(text, "| `enabled` | true or false | by personality | Whether it's offered. |");
-        let _ = writeln!(text, "| `port` | a number from 1 to 65535 | `{}` | Where it listens, before `--port-shift`. |", decoy.port);
+        let _ = writeln!(
+            text,
+            "| `enabled` | true or false | by personality | Whether it's offered. |"
+        );
+        let _ = writeln!(
+            text,
+            "| `port` | a number from 1 to 65535 | `{}` | Where it listens, before `--port-shift`. |",
+            decoy.port
+        );
         if decoy.instances {
-            let _ = writeln!(text, "| `name` | a text | `\"{}\"` | Name of this instance; write `[[bird.{}]]` for several. |", decoy.id, decoy.id);
+            let _ = writeln!(
+                text,
+                "| `name` | a text | `\"{}\"` | Name of this instance; write `[[bird.{}]]` for several. |",
+                decoy.id, decoy.id
+            );
         }
         if decoy.tls.is_some() {
             text.push_str("| `certificate` | a file name | made up and kept | PEM file with your own certificate chain. |\n| `key` | a file name | made up and kept | PEM file with its private key. |\n");
@@ -150,7 +205,9 @@ fn settings() -> String {
 
 fn tokens() -> String {
     let mut text = format!("# Tokens\n\n{HEAD}");
-    text.push_str("Every kind of token, what it asks for and what it adds to the event of a touch.\n");
+    text.push_str(
+        "Every kind of token, what it asks for and what it adds to the event of a touch.\n",
+    );
     for kind in registry::tokens() {
         text.push_str(&token(kind));
     }
@@ -178,7 +235,13 @@ fn token(kind: &TokenKind) -> String {
         text.push_str("\nAdds to the event:\n\n");
     }
     for field in kind.event {
-        let _ = writeln!(text, "- `{}` ({}): {}", field.name, field.shape.name(), lines(field.doc));
+        let _ = writeln!(
+            text,
+            "- `{}` ({}): {}",
+            field.name,
+            field.shape.name(),
+            lines(field.doc)
+        );
     }
     text
 }
@@ -190,7 +253,13 @@ fn api() -> String {
     let paths = description.get("paths").and_then(Value::as_object);
     for (path, methods) in paths.into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
-            let says = |key: &str| operation.get(key).and_then(Value::as_str).unwrap_or("").trim();
+            let says = |key: &str| {
+                operation
+                    .get(key)
+                    .and_then(Value::as_str)
+                    .unwrap_or("")
+                    .trim()
+            };
             let _ = write!(text, "\n## {} `{path}`\n", method.to_uppercase());
             for words in [says("summary"), says("description")] {
                 if !words.is_empty() {
@@ -207,9 +276,20 @@ fn api() -> String {
                     text.push('\n');
                     begun = true;
                 }
-                let needed = parameter.get("required").and_then(Value::as_bool).unwrap_or(false);
-                let doc = parameter.get("description").and_then(Value::as_str).unwrap_or("");
-                let _ = writeln!(text, "- `{name}`{}: {}", if needed { "" } else { " (optional)" }, lines(doc));
+                let needed = parameter
+                    .get("required")
+                    .and_then(Value::as_bool)
+                    .unwrap_or(false);
+                let doc = parameter
+                    .get("description")
+                    .and_then(Value::as_str)
+                    .unwrap_or("");
+                let _ = writeln!(
+                    text,
+                    "- `{name}`{}: {}",
+                    if needed { "" } else { " (optional)" },
+                    lines(doc)
+                );
             }
         }
     }
@@ -225,8 +305,16 @@ fn cli() -> String {
 }
 
 fn help(command: &mut clap::Command, path: &str, text: &mut String) {
-    let path = if path.is_empty() { command.get_name().to_owned() } else { format!("{path} {}", command.get_name()) };
-    let _ = write!(text, "\n## `{path}`\n\n```text\n{}\n```\n", command.render_long_help().to_string().trim_end());
+    let path = if path.is_empty() {
+        command.get_name().to_owned()
+    } else {
+        format!("{path} {}", command.get_name())
+    };
+    let _ = write!(
+        text,
+        "\n## `{path}`\n\n```text\n{}\n```\n",
+        command.render_long_help().to_string().trim_end()
+    );
     let subs = command.get_subcommands_mut();
     for sub in subs.filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
         help(sub, &path, text);
@@ -250,7 +338,11 @@ mod tests {
     #[test]
     fn every_command_is_in_the_reference() {
         let text = cli();
-        for wanted in ["## `coalmine up`", "## `coalmine tokens create`", "## `coalmine config schema`"] {
+        for wanted in [
+            "## `coalmine up`",
+            "## `coalmine tokens create`",
+            "## `coalmine config schema`",
+        ] {
             assert!(text.contains(wanted), "{wanted}");
         }
         assert!(!text.contains("coalmine golden"));

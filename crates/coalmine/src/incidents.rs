@@ -32,12 +32,20 @@ pub struct Options {
 /// When the Console isn't running or refuses.
 pub fn list(folder: &Folder, options: Options, colours: Colours) -> Result<()> {
     let client = remote::client(folder)?;
-    let state = if options.unacknowledged { State::Unacknowledged } else { State::All };
+    let state = if options.unacknowledged {
+        State::Unacknowledged
+    } else {
+        State::All
+    };
     let mut since = None;
     loop {
         let feed = client.incidents(state, since)?;
         if feed.incidents.is_empty() && since.is_none() && !options.json {
-            let hint = if options.follow { "waiting" } else { "`coalmine poke` makes some" };
+            let hint = if options.follow {
+                "waiting"
+            } else {
+                "`coalmine poke` makes some"
+            };
             terminal::line(&format!("No incidents; {hint}."));
         }
         for incident in &feed.incidents {
@@ -81,7 +89,11 @@ pub fn sentence(incident: &Incident, colours: Colours) -> String {
         [one] => format!(", as {one}"),
         many => format!(", as {}", many.join(", ")),
     };
-    format!("{}  {source:<15}  {what} {place}{count}{}", colours.faint(time), colours.strong(&users))
+    format!(
+        "{}  {source:<15}  {what} {place}{count}{}",
+        colours.faint(time),
+        colours.strong(&users)
+    )
 }
 
 /// The user names tried, each once, in the order seen.
@@ -91,7 +103,10 @@ fn users(incident: &Incident) -> Vec<String> {
         .events
         .iter()
         .filter_map(|event| event.get("username").or_else(|| event.get("user")));
-    for name in names.filter(|name| !name.is_empty()).map(|name| safe(&name)) {
+    for name in names
+        .filter(|name| !name.is_empty())
+        .map(|name| safe(&name))
+    {
         if users.len() == MAX_USERS {
             users.push("…".to_owned());
             break;
@@ -104,7 +119,7 @@ fn users(incident: &Incident) -> Vec<String> {
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use serde_json::json;
 
     use super::*;
@@ -123,7 +138,8 @@ pub mod tests {
 
     #[test]
     fn a_sentence_says_who_did_what_where_and_how_often() {
-        let events = json!([{"USERNAME": "root"}, {"USERNAME": "a\u{1b}[2J"}, {"USERNAME": "root"}]);
+        let events =
+            json!([{"USERNAME": "root"}, {"USERNAME": "a\u{1b}[2J"}, {"USERNAME": "root"}]);
         assert_eq!(
             sentence(&incident(events, ""), Colours::none()),
             "2020-04-07 12:00:54  192.0.2.10       SSH Login Attempt on nas-4f2a, 3 times, as root, a\\u{1b}[2J"
@@ -133,12 +149,17 @@ pub mod tests {
     #[test]
     fn a_token_is_told_by_its_memo() {
         let text = sentence(&incident(json!([]), "wiki"), Colours::none());
-        assert!(text.ends_with("SSH Login Attempt of \"wiki\", 3 times"), "{text}");
+        assert!(
+            text.ends_with("SSH Login Attempt of \"wiki\", 3 times"),
+            "{text}"
+        );
     }
 
     #[test]
     fn many_names_end_with_an_ellipsis() {
-        let events: Vec<_> = (0..9).map(|n| json!({"USERNAME": format!("u{n}")})).collect();
+        let events: Vec<_> = (0..9)
+            .map(|n| json!({"USERNAME": format!("u{n}")}))
+            .collect();
         assert_eq!(users(&incident(json!(events), "")).len(), MAX_USERS + 1);
     }
 }

@@ -19,7 +19,9 @@ pub static PERSONALITIES: &[Personality] = &[
         id: "linux-nas",
         doc: "A storage box that somebody left too open: file transfer, remote login, a web login, a database.",
         prefix: "nas",
-        decoys: &["ftp", "ssh", "telnet", "http", "https", "mysql", "tftp", "ntp"],
+        decoys: &[
+            "ftp", "ssh", "telnet", "http", "https", "mysql", "tftp", "ntp",
+        ],
     },
     Personality {
         id: "linux-server",

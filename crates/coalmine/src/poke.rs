@@ -51,7 +51,11 @@ pub fn poke(folder: &Folder, colours: Colours) -> Result<ExitCode> {
     let mut tell = |what: &str, seen: Result<Incident>| {
         touched += 1;
         match seen {
-            Ok(incident) => terminal::line(&format!("{} {what:<34} {}", colours.good("seen  "), sentence(&incident, colours))),
+            Ok(incident) => terminal::line(&format!(
+                "{} {what:<34} {}",
+                colours.good("seen  "),
+                sentence(&incident, colours)
+            )),
             Err(problem) => {
                 unseen += 1;
                 terminal::line(&format!("{} {what:<34} {problem:#}", colours.bad("UNSEEN")));
@@ -61,7 +65,10 @@ pub fn poke(folder: &Folder, colours: Colours) -> Result<ExitCode> {
 
     for bird in &run.birds {
         for service in &bird.services {
-            let what = format!("{} {} {}/{}", bird.name, service.id, service.port, service.transport);
+            let what = format!(
+                "{} {} {}/{}",
+                bird.name, service.id, service.port, service.transport
+            );
             let seen = touch(&client, || {
                 let kind = kind_of(service)?;
                 runtime.block_on(Box::pin(attempt(kind, bird, service)))?;
@@ -96,9 +103,16 @@ pub fn poke(folder: &Folder, colours: Colours) -> Result<ExitCode> {
     terminal::line(&if unseen == 0 {
         format!("{} {touched} touches, all seen.", colours.strong("Good:"))
     } else {
-        format!("{} {unseen} of {touched} touches stayed unseen.", colours.bad("Bad:"))
+        format!(
+            "{} {unseen} of {touched} touches stayed unseen.",
+            colours.bad("Bad:")
+        )
     });
-    Ok(if unseen == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if unseen == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// What a touch must lead to.
@@ -124,7 +138,10 @@ impl Wanted {
 fn touch(client: &Client, attempt: impl FnOnce() -> Result<Wanted>) -> Result<Incident> {
     let newest = [("filter_incident_state", "all"), ("limit", "1")];
     let newest: coalmine_client::Feed = client.get("incidents/search", &newest)?;
-    let since = newest.incidents.first().map_or(0, |incident| incident.updated_id);
+    let since = newest
+        .incidents
+        .first()
+        .map_or(0, |incident| incident.updated_id);
     let wanted = attempt()?;
     let begun = Instant::now();
     loop {
@@ -133,7 +150,10 @@ fn touch(client: &Client, attempt: impl FnOnce() -> Result<Wanted>) -> Result<In
             return Ok(incident);
         }
         if begun.elapsed() > MAX_SEEN {
-            bail!("touched, but no incident came within {} s", MAX_SEEN.as_secs());
+            bail!(
+                "touched, but no incident came within {} s",
+                MAX_SEEN.as_secs()
+            );
         }
         thread::sleep(Duration::from_millis(50));
     }
@@ -143,7 +163,12 @@ fn kind_of(service: &RunService) -> Result<&'static DecoyKind> {
     registry::decoys()
         .into_iter()
         .find(|kind| kind.id == service.id)
-        .with_context(|| format!("this program has no decoy {}; it isn't the one that's running", service.id))
+        .with_context(|| {
+            format!(
+                "this program has no decoy {}; it isn't the one that's running",
+                service.id
+            )
+        })
 }
 
 async fn attempt(kind: &DecoyKind, bird: &RunBird, service: &RunService) -> Result<()> {
@@ -155,7 +180,9 @@ async fn attempt(kind: &DecoyKind, bird: &RunBird, service: &RunService) -> Resu
                 Poke::Talk(_) => bail!("this decoy has no attempt over UDP"),
             };
         }
-        let tcp = TcpStream::connect(address).await.with_context(|| format!("connect to {address}"))?;
+        let tcp = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("connect to {address}"))?;
         let mut stream: Box<dyn Stream> = if kind.tls.is_some() {
             Box::new(secured(tcp, address.ip()).await?)
         } else {
@@ -163,7 +190,9 @@ async fn attempt(kind: &DecoyKind, bird: &RunBird, service: &RunService) -> Resu
         };
         match kind.poke {
             Poke::Script(steps) => script(&mut *stream, steps).await,
-            Poke::Talk(talk) => talk(stream).await.map_err(|problem| anyhow::anyhow!(problem)),
+            Poke::Talk(talk) => talk(stream)
+                .await
+                .map_err(|problem| anyhow::anyhow!(problem)),
         }
     };
     timeout(MAX_ATTEMPT, conversation)
@@ -216,7 +245,10 @@ async fn datagrams(address: SocketAddr, steps: &[Step]) -> Result<()> {
         match step {
             Step::Send(bytes) => {
                 // Not connected: answers may come from another port (RFC 1350 section 4).
-                socket.send_to(bytes, address).await.with_context(|| format!("send to {address}"))?;
+                socket
+                    .send_to(bytes, address)
+                    .await
+                    .with_context(|| format!("send to {address}"))?;
             }
             Step::Expect(wanted) => {
                 let Ok(received) = timeout(MAX_SILENCE, socket.recv_from(&mut buffer)).await else {
@@ -228,7 +260,12 @@ async fn datagrams(address: SocketAddr, steps: &[Step]) -> Result<()> {
                     bail!("expected {:?}, got {:?}", lossy(wanted), lossy(answer));
                 }
             }
-            Step::Drain => while timeout(SILENCE, socket.recv_from(&mut buffer)).await.is_ok() {},
+            Step::Drain => {
+                while timeout(SILENCE, socket.recv_from(&mut buffer))
+                    .await
+                    .is_ok()
+                {}
+            }
         }
     }
     Ok(())
@@ -275,7 +312,9 @@ async fn over_http(run: &Run, port: u16, token: &Token) -> Result<()> {
                 }
                 return Ok(());
             }
-            Err(cause) => problem = anyhow::Error::new(cause).context(format!("connect to {ip}:{port}")),
+            Err(cause) => {
+                problem = anyhow::Error::new(cause).context(format!("connect to {ip}:{port}"))
+            }
         }
     }
     Err(problem)
@@ -286,7 +325,10 @@ async fn over_dns(run: &Run, port: u16, token: &Token) -> Result<()> {
     let mut buffer = vec![0; 65_536];
     for ip in near(run) {
         let socket = udp(ip).await?;
-        socket.send_to(&query, (ip, port)).await.with_context(|| format!("send to {ip}:{port}"))?;
+        socket
+            .send_to(&query, (ip, port))
+            .await
+            .with_context(|| format!("send to {ip}:{port}"))?;
         if let Ok(Ok(_)) = timeout(Duration::from_secs(2), socket.recv_from(&mut buffer)).await {
             return Ok(());
         }
@@ -353,7 +395,12 @@ mod anyone {
             certificate: &CertificateDer<'_>,
             signature: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+            verify_tls12_signature(
+                message,
+                certificate,
+                signature,
+                &self.0.signature_verification_algorithms,
+            )
         }
 
         fn verify_tls13_signature(
@@ -362,7 +409,12 @@ mod anyone {
             certificate: &CertificateDer<'_>,
             signature: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+            verify_tls13_signature(
+                message,
+                certificate,
+                signature,
+                &self.0.signature_verification_algorithms,
+            )
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -375,7 +427,9 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     if wanted.is_empty() {
         return Some(0);
     }
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -397,10 +451,17 @@ mod tests {
             theirs.write_all(b"500 no\r\n").await.unwrap();
             said
         });
-        let steps = [Step::Expect(b"\r\n"), Step::Send(b"USER\r\n"), Step::Expect(b"331")];
+        let steps = [
+            Step::Expect(b"\r\n"),
+            Step::Send(b"USER\r\n"),
+            Step::Expect(b"331"),
+        ];
         let problem = script(&mut ours, &steps).await.unwrap_err().to_string();
         assert_eq!(&server.await.unwrap(), b"USER\r\n");
-        assert!(problem.starts_with("expected \"331\", got \"500 no"), "{problem}");
+        assert!(
+            problem.starts_with("expected \"331\", got \"500 no"),
+            "{problem}"
+        );
     }
 
     #[tokio::test]
@@ -413,7 +474,9 @@ mod tests {
             let other = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             other.send_to(b"\0\x05", peer).await.unwrap();
         });
-        datagrams(address, &[Step::Send(b"hi"), Step::Expect(b"\0\x05")]).await.unwrap();
+        datagrams(address, &[Step::Send(b"hi"), Step::Expect(b"\0\x05")])
+            .await
+            .unwrap();
         answer.await.unwrap();
     }
 

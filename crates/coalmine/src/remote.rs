@@ -17,7 +17,10 @@ use crate::terminal::{self, safe};
 pub fn client(folder: &Folder) -> Result<Client> {
     let run = folder.running()?;
     Client::from_files(&run.console_url, &run.client_config, &run.ca_file).with_context(|| {
-        format!("the files of {} can't be used; run this as the user that runs Coalmine", folder.path().display())
+        format!(
+            "the files of {} can't be used; run this as the user that runs Coalmine",
+            folder.path().display()
+        )
     })
 }
 
@@ -38,7 +41,10 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 /// The Console's refusal.
 pub fn create_key(client: &Client, role: &str, note: &str) -> Result<()> {
     let key = client.create_key(role, note)?;
-    terminal::line(&format!("{}  (id {}, {})", key.auth_token, key.key_id, key.auth_token_type));
+    terminal::line(&format!(
+        "{}  (id {}, {})",
+        key.auth_token, key.key_id, key.auth_token_type
+    ));
     Ok(())
 }
 
@@ -47,7 +53,10 @@ pub fn create_key(client: &Client, role: &str, note: &str) -> Result<()> {
 /// # Errors
 /// The Console's refusal.
 pub fn list_keys(client: &Client) -> Result<()> {
-    terminal::line(&format!("{:<10} {:<10} {:<27} {:<34} NOTE", "ID", "ROLE", "CREATED", "KEY"));
+    terminal::line(&format!(
+        "{:<10} {:<10} {:<27} {:<34} NOTE",
+        "ID", "ROLE", "CREATED", "KEY"
+    ));
     for key in client.keys()? {
         terminal::line(&format!(
             "{:<10} {:<10} {:<27} {:<34} {}",
@@ -86,10 +95,12 @@ pub fn create_token(
         bail!("there is no token kind {kind:?}; there are:\n{}", kinds());
     };
     let params: Vec<(&str, &str)> = with.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    let token = client.create_token(kind, memo, &params).map_err(|error| match error {
-        ClientError::Refused(message) => anyhow::anyhow!("{message}{}", asks(known)),
-        other => other.into(),
-    })?;
+    let token = client
+        .create_token(kind, memo, &params)
+        .map_err(|error| match error {
+            ClientError::Refused(message) => anyhow::anyhow!("{message}{}", asks(known)),
+            other => other.into(),
+        })?;
     terminal::line(&format!("token     {}", token.canarytoken));
     terminal::line(&format!("url       {}", token.url));
     terminal::line(&format!("hostname  {}", token.hostname));
@@ -113,7 +124,10 @@ pub fn list_tokens(client: &Client, json: bool) -> Result<()> {
         }
         return Ok(());
     }
-    terminal::line(&format!("{:<26} {:<16} {:>7} {:<8} MEMO", "TOKEN", "KIND", "TOUCHED", "STATE"));
+    terminal::line(&format!(
+        "{:<26} {:<16} {:>7} {:<8} MEMO",
+        "TOKEN", "KIND", "TOUCHED", "STATE"
+    ));
     for token in tokens {
         let state = if token.enabled { "enabled" } else { "disabled" };
         terminal::line(&format!(
@@ -162,6 +176,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(Some(dir.path())).unwrap();
         let text = client(&folder).unwrap_err().to_string();
-        assert!(text.contains(&format!("coalmine up --data {}", dir.path().display())), "{text}");
+        assert!(
+            text.contains(&format!("coalmine up --data {}", dir.path().display())),
+            "{text}"
+        );
     }
 }

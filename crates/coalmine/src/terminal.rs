@@ -68,7 +68,8 @@ pub fn safe(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             // Bidirectional overrides reorder the rest of the line (Unicode TR 36, section 2.10).
-            let steers = c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let steers =
+                c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
             let escaped = steers.then(|| c.escape_unicode());
             let plain = (!steers).then_some(c);
             escaped.into_iter().flatten().chain(plain)

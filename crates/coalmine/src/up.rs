@@ -53,7 +53,12 @@ pub fn up(folder: &Folder, options: &Options) -> Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    let outcome = runtime.block_on(Box::pin(run(folder, &config, shift, options.port_shift.is_none())));
+    let outcome = runtime.block_on(Box::pin(run(
+        folder,
+        &config,
+        shift,
+        options.port_shift.is_none(),
+    )));
     drop(lock);
     outcome
 }
@@ -68,8 +73,12 @@ fn settle(options: &Options, installation: &Installation) -> Result<(Config, u16
     if let Some(console) = options.console {
         config.console.listen = console;
     }
-    let needs_shift = config.lowest_port().is_some_and(|port| port < lowest_bindable());
-    let shift = options.port_shift.unwrap_or(if needs_shift { SHIFT } else { 0 });
+    let needs_shift = config
+        .lowest_port()
+        .is_some_and(|port| port < lowest_bindable());
+    let shift = options
+        .port_shift
+        .unwrap_or(if needs_shift { SHIFT } else { 0 });
     let faults = config.shift_faults(shift);
     if faults.is_empty() {
         Ok((config, shift))
@@ -114,7 +123,15 @@ async fn run(folder: &Folder, config: &Config, shift: u16, shift_was_ours: bool)
         () = &mut stop => return Ok(()),
     };
     folder.announce(&announcement(config, &console, &sensor))?;
-    terminal::line(&screen(folder, config, shift, shift_was_ours, &console, &sensor, Colours::of_output()));
+    terminal::line(&screen(
+        folder,
+        config,
+        shift,
+        shift_was_ours,
+        &console,
+        &sensor,
+        Colours::of_output(),
+    ));
     stop.await;
     terminal::line("Stopping: open conversations end, what was seen is kept.");
     sensor.stop().await;
@@ -171,7 +188,12 @@ fn plan(bird: &BirdPart) -> BirdPlan {
         personality: bird.personality.id.to_owned(),
         address: bird.address,
         settings: wire::settings(bird, &reachable(bird.address).to_string()),
-        services: bird.services.iter().filter(|s| s.enabled).map(service_plan).collect(),
+        services: bird
+            .services
+            .iter()
+            .filter(|s| s.enabled)
+            .map(service_plan)
+            .collect(),
     }
 }
 
@@ -230,50 +252,110 @@ fn screen(
     sensor: &Sensor,
     colours: Colours,
 ) -> String {
-    let mut text = format!("\n{}\n\n", colours.strong(&format!("Coalmine {VERSION} is watching.")));
+    let mut text = format!(
+        "\n{}\n\n",
+        colours.strong(&format!("Coalmine {VERSION} is watching."))
+    );
     let password = fs::read_to_string(&console.page_password_file).unwrap_or_default();
     let data = folder.path().display();
     let _ = writeln!(text, "  Page       {}", colours.strong(&console.url));
-    let _ = writeln!(text, "             first password of the administrator: {}", colours.strong(password.trim()));
-    let _ = writeln!(text, "             {}", colours.faint(&format!("(kept in {})", console.page_password_file.display())));
+    let _ = writeln!(
+        text,
+        "             first password of the administrator: {}",
+        colours.strong(password.trim())
+    );
+    let _ = writeln!(
+        text,
+        "             {}",
+        colours.faint(&format!(
+            "(kept in {})",
+            console.page_password_file.display()
+        ))
+    );
     let _ = writeln!(text, "  API key    {}", console.client_config.display());
-    let _ = writeln!(text, "             the certificate authority to trust: {}", console.ca_file.display());
+    let _ = writeln!(
+        text,
+        "             the certificate authority to trust: {}",
+        console.ca_file.display()
+    );
     let _ = writeln!(text, "  Data       {data}");
 
     for bird in sensor.birds() {
-        let _ = writeln!(text, "\n  Bird {}  {}", colours.strong(&bird.name), colours.faint(&bird.node_id.to_string()));
+        let _ = writeln!(
+            text,
+            "\n  Bird {}  {}",
+            colours.strong(&bird.name),
+            colours.faint(&bird.node_id.to_string())
+        );
         for service in &bird.services {
-            let title = registry::decoys().iter().find(|k| k.id == service.id).map_or(service.id, |k| k.title);
+            let title = registry::decoys()
+                .iter()
+                .find(|k| k.id == service.id)
+                .map_or(service.id, |k| k.title);
             let address = SocketAddr::new(reachable(bird.address), service.port);
             let line = match &service.problem {
-                None => format!("{} {address}/{}", colours.good("listens"), service.transport),
-                Some(problem) => format!("{} on {address}/{}: {problem}", colours.bad("DOESN'T LISTEN"), service.transport),
+                None => format!(
+                    "{} {address}/{}",
+                    colours.good("listens"),
+                    service.transport
+                ),
+                Some(problem) => format!(
+                    "{} on {address}/{}: {problem}",
+                    colours.bad("DOESN'T LISTEN"),
+                    service.transport
+                ),
             };
             let _ = writeln!(text, "    {title:<22} {line}");
         }
     }
 
-    let _ = writeln!(text, "\n  Tokens     zone {}", colours.strong(&config.tokens.zone));
-    let channels = [("Web", &console.token_http, config.tokens.http_port), ("DNS", &console.token_dns, config.tokens.dns_port)];
+    let _ = writeln!(
+        text,
+        "\n  Tokens     zone {}",
+        colours.strong(&config.tokens.zone)
+    );
+    let channels = [
+        ("Web", &console.token_http, config.tokens.http_port),
+        ("DNS", &console.token_dns, config.tokens.dns_port),
+    ];
     for (name, channel, wanted) in channels {
         let line = match channel {
             _ if wanted.is_none() => "turned off".to_owned(),
-            Ok(address) => format!("{} {}", colours.good("listens"), SocketAddr::new(reachable(address.ip()), address.port())),
+            Ok(address) => format!(
+                "{} {}",
+                colours.good("listens"),
+                SocketAddr::new(reachable(address.ip()), address.port())
+            ),
             Err(problem) => format!("{}: {problem}", colours.bad("DOESN'T LISTEN")),
         };
         let _ = writeln!(text, "    {name:<22} {line}");
     }
     if config.tokens.zone.ends_with(".localhost") {
-        let _ = writeln!(text, "    Tokens of this zone work on this machine alone. For others, delegate a domain to it:\n    [tokens] zone = \"tokens.example.com\" in the configuration.");
+        let _ = writeln!(
+            text,
+            "    Tokens of this zone work on this machine alone. For others, delegate a domain to it:\n    [tokens] zone = \"tokens.example.com\" in the configuration."
+        );
     }
 
     if shift != 0 && shift_was_ours {
-        let program = std::env::current_exe().map_or("coalmine".to_owned(), |path| path.display().to_string());
-        let _ = writeln!(text, "\n  {} all ports of decoys and tokens are higher by {shift}, since this user may not listen\n  below {}. For the real ones, run as root or: sudo setcap cap_net_bind_service=+ep {program}", colours.strong("Note:"), lowest_bindable());
+        let program = std::env::current_exe()
+            .map_or("coalmine".to_owned(), |path| path.display().to_string());
+        let _ = writeln!(
+            text,
+            "\n  {} all ports of decoys and tokens are higher by {shift}, since this user may not listen\n  below {}. For the real ones, run as root or: sudo setcap cap_net_bind_service=+ep {program}",
+            colours.strong("Note:"),
+            lowest_bindable()
+        );
     } else if shift != 0 {
-        let _ = writeln!(text, "\n  All ports of decoys and tokens are higher by {shift}, as asked for.");
+        let _ = writeln!(
+            text,
+            "\n  All ports of decoys and tokens are higher by {shift}, as asked for."
+        );
     }
-    let _ = write!(text, "\n  Try it:   coalmine poke --data {data}\n  Watch:    coalmine incidents --follow --data {data}\n  Stop:     Ctrl-C");
+    let _ = write!(
+        text,
+        "\n  Try it:   coalmine poke --data {data}\n  Watch:    coalmine incidents --follow --data {data}\n  Stop:     Ctrl-C"
+    );
     text
 }
 
@@ -342,7 +424,10 @@ fn log_to_stderr() {
 pub fn backup(folder: &Folder, to: &Path) -> Result<()> {
     let file = folder.path().join("coalmine.db");
     if !file.exists() {
-        bail!("there is nothing to copy: {} isn't there; name the data folder with --data DIR", file.display());
+        bail!(
+            "there is nothing to copy: {} isn't there; name the data folder with --data DIR",
+            file.display()
+        );
     }
     if to.exists() {
         bail!("{} is there already; name a new file", to.display());
@@ -371,7 +456,10 @@ mod tests {
         };
         let (config, shift) = settle(&options, &installation()).unwrap();
         assert_eq!(config.console.listen.port(), 9443);
-        assert_eq!((config.birds[0].address, shift), ([127, 0, 0, 3].into(), 20_000));
+        assert_eq!(
+            (config.birds[0].address, shift),
+            ([127, 0, 0, 3].into(), 20_000)
+        );
         assert_eq!(config.tokens.public_address, IpAddr::from([127, 0, 0, 3]));
     }
 
@@ -382,13 +470,19 @@ mod tests {
             ..Options::default()
         };
         let error = settle(&options, &installation()).unwrap_err().to_string();
-        assert!(error.contains("tokens.http_port: port 8000 + 60000 is beyond 65535"), "{error}");
+        assert!(
+            error.contains("tokens.http_port: port 8000 + 60000 is beyond 65535"),
+            "{error}"
+        );
     }
 
     #[test]
     fn listeners_on_every_address_are_reached_at_a_real_one() {
         assert_eq!(local([0, 0, 0, 0].into()), IpAddr::from([127, 0, 0, 1]));
         assert!(!reachable([0, 0, 0, 0].into()).is_unspecified());
-        assert_eq!(reachable([127, 0, 0, 9].into()), IpAddr::from([127, 0, 0, 9]));
+        assert_eq!(
+            reachable([127, 0, 0, 9].into()),
+            IpAddr::from([127, 0, 0, 9])
+        );
     }
 }

@@ -32,14 +32,18 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
     root.known(&["console", "tokens", "bird"]);
     let console = root.table("console", &["listen", "names", "reverse_lookups"], |s| {
         ConsolePart {
-            listen: s.parse("listen", "an address with a port, e.g. 127.0.0.1:8443").unwrap_or_else(console_address),
+            listen: s
+                .parse("listen", "an address with a port, e.g. 127.0.0.1:8443")
+                .unwrap_or_else(console_address),
             names: s.texts("names").unwrap_or_default(),
             reverse_lookups: s.flag("reverse_lookups").unwrap_or(true),
         }
     });
     let known = ["address", "zone", "public_address", "http_port", "dns_port"];
     let tokens = root.table("tokens", &known, |s| TokensPart {
-        address: s.parse("address", "an IP address, e.g. 192.0.2.1").unwrap_or(ground.listen),
+        address: s
+            .parse("address", "an IP address, e.g. 192.0.2.1")
+            .unwrap_or(ground.listen),
         zone: s.zone().unwrap_or_else(|| ground.zone.clone()),
         public_address: s
             .parse("public_address", "an IP address, e.g. 192.0.2.1")
@@ -67,7 +71,11 @@ fn off_at_zero(port: u16) -> Option<u16> {
 
 fn syntax(text: &str, cause: &toml::de::Error) -> Fault {
     let line = cause.span().map_or(1, |span| {
-        text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1
+        text.bytes()
+            .take(span.start)
+            .filter(|b| *b == b'\n')
+            .count()
+            + 1
     });
     Fault::new(format!("line {line}"), cause.message().to_owned())
 }
@@ -80,12 +88,18 @@ fn birds(file: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Vec<BirdPart
             list.iter().filter_map(Value::as_table).collect()
         }
         Some(_) => {
-            faults.push(Fault::new("bird", "must be written as [[bird]], one for each"));
+            faults.push(Fault::new(
+                "bird",
+                "must be written as [[bird]], one for each",
+            ));
             return Vec::new();
         }
     };
     if given.is_empty() || given.len() > MAX_BIRDS {
-        faults.push(Fault::new("bird", format!("there must be 1 to {MAX_BIRDS} birds, not {}", given.len())));
+        faults.push(Fault::new(
+            "bird",
+            format!("there must be 1 to {MAX_BIRDS} birds, not {}", given.len()),
+        ));
     }
     let mut birds = Vec::new();
     for (n, table) in given.into_iter().take(MAX_BIRDS).enumerate() {
@@ -112,7 +126,11 @@ fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Bi
     let personality = section.personality();
     let name = section.name("name", MAX_NAME).unwrap_or_else(|| {
         // The first bird keeps the short name when others join it.
-        let number = if n == 0 { String::new() } else { format!("-{}", n + 1) };
+        let number = if n == 0 {
+            String::new()
+        } else {
+            format!("-{}", n + 1)
+        };
         format!("{}-{}{number}", personality.prefix, ground.tag)
     });
     let description = section.text("description").unwrap_or_default();
@@ -122,7 +140,14 @@ fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Bi
     let mut services = Vec::new();
     for kind in &ground.kinds {
         let wanted = personality.decoys.contains(&kind.id);
-        services.extend(services_of(kind, wanted, &path, table, &ground.folder, faults));
+        services.extend(services_of(
+            kind,
+            wanted,
+            &path,
+            table,
+            &ground.folder,
+            faults,
+        ));
     }
     BirdPart {
         name,
@@ -149,12 +174,20 @@ fn services_of(
         Some(Value::Table(table)) => vec![service(kind, true, &key, 0, table, folder, faults)],
         Some(Value::Array(list)) if kind.instances && list.iter().all(Value::is_table) => {
             if list.is_empty() || list.len() > MAX_INSTANCES {
-                faults.push(Fault::new(&key, format!("there must be 1 to {MAX_INSTANCES} of them, not {}", list.len())));
+                faults.push(Fault::new(
+                    &key,
+                    format!(
+                        "there must be 1 to {MAX_INSTANCES} of them, not {}",
+                        list.len()
+                    ),
+                ));
             }
             let tables = list.iter().filter_map(Value::as_table).take(MAX_INSTANCES);
             tables
                 .enumerate()
-                .map(|(n, table)| service(kind, true, &format!("{key}[{n}]"), n, table, folder, faults))
+                .map(|(n, table)| {
+                    service(kind, true, &format!("{key}[{n}]"), n, table, folder, faults)
+                })
                 .collect()
         }
         Some(_) => {
@@ -189,7 +222,11 @@ fn service(
     if kind.instances {
         common.push("name");
         name = section.name("name", MAX_NAME).unwrap_or_else(|| {
-            if n == 0 { kind.id.to_owned() } else { format!("{}-{}", kind.id, n + 1) }
+            if n == 0 {
+                kind.id.to_owned()
+            } else {
+                format!("{}-{}", kind.id, n + 1)
+            }
         });
     }
     let mut certificate = None;
@@ -216,7 +253,9 @@ fn service(
     let settings = declared
         .iter()
         .map(|setting| {
-            let value = given.remove(setting.name).unwrap_or_else(|| setting.default.clone());
+            let value = given
+                .remove(setting.name)
+                .unwrap_or_else(|| setting.default.clone());
             (setting.name.to_owned(), value)
         })
         .collect();
@@ -232,20 +271,34 @@ fn service(
 }
 
 /// `headers.enabled` may be written as a key of its own or as a table in a table.
-fn flatten(table: &Table, prefix: &str, names: &[&str], skip: &[&str], into: &mut Map<String, Json>) {
+fn flatten(
+    table: &Table,
+    prefix: &str,
+    names: &[&str],
+    skip: &[&str],
+    into: &mut Map<String, Json>,
+) {
     for (key, value) in table {
-        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let path = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
         if skip.contains(&path.as_str()) {
             continue;
         }
         let below = format!("{path}.");
         match value {
-            Value::Table(inner) if !names.contains(&path.as_str()) && names.iter().any(|n| n.starts_with(&below)) => {
+            Value::Table(inner)
+                if !names.contains(&path.as_str())
+                    && names.iter().any(|n| n.starts_with(&below)) =>
+            {
                 flatten(inner, &path, names, &[], into);
             }
             other => {
                 // TOML's dates have no JSON form; as text every parser refuses them with words.
-                let json = serde_json::to_value(other).unwrap_or_else(|_| Json::String(other.to_string()));
+                let json =
+                    serde_json::to_value(other).unwrap_or_else(|_| Json::String(other.to_string()));
                 into.insert(path, json);
             }
         }
@@ -253,7 +306,11 @@ fn flatten(table: &Table, prefix: &str, names: &[&str], skip: &[&str], into: &mu
 }
 
 fn unknown_key(path: &str, key: &str, known: &[&str]) -> Fault {
-    let full = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let full = if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    };
     let likely = known.iter().copied().min_by_key(|name| distance(name, key));
     let hint = match likely {
         Some(name) if distance(name, key) <= 2 => format!("did you mean {name}?"),
@@ -301,17 +358,30 @@ impl<'a> Section<'a> {
     }
 
     fn fault(&mut self, key: &str, problem: impl Into<String>) {
-        let full = if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) };
+        let full = if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        };
         self.faults.push(Fault::new(full, problem));
     }
 
     fn known(&mut self, known: &[&str]) {
-        for key in self.table.keys().filter(|key| !known.contains(&key.as_str())) {
+        for key in self
+            .table
+            .keys()
+            .filter(|key| !known.contains(&key.as_str()))
+        {
             self.faults.push(unknown_key(&self.path, key, known));
         }
     }
 
-    fn table<T>(&mut self, key: &str, known: &[&str], read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+    fn table<T>(
+        &mut self,
+        key: &str,
+        known: &[&str],
+        read: impl FnOnce(&mut Section<'_>) -> T,
+    ) -> T {
         let empty = Table::new();
         let table = match self.table.get(key) {
             Some(Value::Table(table)) => table,
@@ -350,7 +420,9 @@ impl<'a> Section<'a> {
 
     fn port(&mut self, key: &str) -> Option<u16> {
         let value = self.table.get(key)?;
-        let port = value.as_integer().and_then(|number| u16::try_from(number).ok());
+        let port = value
+            .as_integer()
+            .and_then(|number| u16::try_from(number).ok());
         if port.is_none() {
             let problem = format!("must be a number from 1 to 65535, not {value}");
             self.fault(key, problem);
@@ -383,8 +455,13 @@ impl<'a> Section<'a> {
     fn name(&mut self, key: &str, longest: usize) -> Option<String> {
         let name = self.text(key)?;
         let fits = (1..=longest).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-            && name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            && name
+                .bytes()
+                .next()
+                .is_some_and(|b| b.is_ascii_alphanumeric());
         if !fits {
             self.fault(key, format!("must be 1 to {longest} letters, digits, `-`, `_` or `.`, beginning with a letter or digit, not {name:?}"));
             return None;
@@ -397,7 +474,9 @@ impl<'a> Section<'a> {
         let zone = zone.trim_end_matches('.').to_lowercase();
         let label = |label: &str| {
             (1..=MAX_NAME).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         };
         // A token's name puts 25 characters and up to 190 of data before the zone.
         if zone.len() > 100 || !zone.split('.').all(label) || zone.parse::<IpAddr>().is_ok() {
@@ -413,7 +492,10 @@ impl<'a> Section<'a> {
         };
         personality::find(&id).unwrap_or_else(|| {
             let all: Vec<&str> = PERSONALITIES.iter().map(|p| p.id).collect();
-            self.fault("personality", format!("must be one of: {}; not {id:?}", all.join(", ")));
+            self.fault(
+                "personality",
+                format!("must be one of: {}; not {id:?}", all.join(", ")),
+            );
             personality::default()
         })
     }
@@ -423,18 +505,27 @@ impl<'a> Section<'a> {
             (None, None) => return None,
             (Some(chain), Some(key)) => (folder.join(chain), folder.join(key)),
             (Some(_), None) => {
-                self.fault("key", "is missing; name the file with the certificate's private key");
+                self.fault(
+                    "key",
+                    "is missing; name the file with the certificate's private key",
+                );
                 return None;
             }
             (None, Some(_)) => {
-                self.fault("certificate", "is missing; name the file with the key's certificate chain");
+                self.fault(
+                    "certificate",
+                    "is missing; name the file with the key's certificate chain",
+                );
                 return None;
             }
         };
         let mut read = |key: &str, file: &Path, holds: &str| match std::fs::read_to_string(file) {
             Ok(pem) if pem.contains("-----BEGIN ") => Some(pem),
             Ok(_) => {
-                self.fault(key, format!("{} isn't PEM; it must hold {holds}", file.display()));
+                self.fault(
+                    key,
+                    format!("{} isn't PEM; it must hold {holds}", file.display()),
+                );
                 None
             }
             Err(cause) => {

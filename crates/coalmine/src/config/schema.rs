@@ -11,9 +11,15 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
     let mut bird = Map::new();
     let text = |doc: &str| json!({"type": "string", "description": doc});
     let address = |doc: &str| json!({"type": "string", "description": doc, "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]});
-    bird.insert("name".to_owned(), text("The name it tells; made up and kept if missing."));
+    bird.insert(
+        "name".to_owned(),
+        text("The name it tells; made up and kept if missing."),
+    );
     bird.insert("description".to_owned(), text("Where it stands."));
-    bird.insert("address".to_owned(), address("The address its services listen on."));
+    bird.insert(
+        "address".to_owned(),
+        address("The address its services listen on."),
+    );
     let ids: Vec<&str> = PERSONALITIES.iter().map(|p| p.id).collect();
     bird.insert(
         "personality".to_owned(),
@@ -60,17 +66,29 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
 
 fn service(kind: &DecoyKind) -> Value {
     let mut properties = Map::new();
-    properties.insert("enabled".to_owned(), json!({"type": "boolean", "description": "Whether it's offered; naming it is enough."}));
+    properties.insert(
+        "enabled".to_owned(),
+        json!({"type": "boolean", "description": "Whether it's offered; naming it is enough."}),
+    );
     properties.insert(
         "port".to_owned(),
         json!({"type": "integer", "minimum": 1, "maximum": 65535, "default": kind.port}),
     );
     if kind.instances {
-        properties.insert("name".to_owned(), json!({"type": "string", "description": "Name of the instance."}));
+        properties.insert(
+            "name".to_owned(),
+            json!({"type": "string", "description": "Name of the instance."}),
+        );
     }
     if kind.tls.is_some() {
-        for (key, doc) in [("certificate", "PEM file with your own certificate chain."), ("key", "PEM file with its private key.")] {
-            properties.insert(key.to_owned(), json!({"type": "string", "description": doc}));
+        for (key, doc) in [
+            ("certificate", "PEM file with your own certificate chain."),
+            ("key", "PEM file with its private key."),
+        ] {
+            properties.insert(
+                key.to_owned(),
+                json!({"type": "string", "description": doc}),
+            );
         }
     }
     for setting in (kind.settings)() {

@@ -9,7 +9,9 @@ use super::{BirdPart, Config, ServicePart};
 
 /// `config` as TOML.
 pub fn toml(config: &Config) -> String {
-    let mut text = String::from("# Coalmine's configuration in effect: what the file says, and the defaults.\n\n");
+    let mut text = String::from(
+        "# Coalmine's configuration in effect: what the file says, and the defaults.\n\n",
+    );
     text.push_str(&console(config));
     text.push_str(&tokens(config));
     for bird in &config.birds {
@@ -66,28 +68,54 @@ fn service(service: &ServicePart) -> String {
     let kind = service.kind;
     let mut text = format!("\n# {}\n", kind.title);
     let _ = if kind.instances {
-        writeln!(text, "[[bird.{}]]\nname = {}", kind.id, value(&service.name.clone().into()))
+        writeln!(
+            text,
+            "[[bird.{}]]\nname = {}",
+            kind.id,
+            value(&service.name.clone().into())
+        )
     } else {
         writeln!(text, "[bird.{}]", kind.id)
     };
-    let _ = writeln!(text, "enabled = {}\nport = {}", service.enabled, service.port);
+    let _ = writeln!(
+        text,
+        "enabled = {}\nport = {}",
+        service.enabled, service.port
+    );
     if let Some(certificate) = &service.certificate {
         let file = |path: &Path| value(&path.display().to_string().into());
-        let _ = writeln!(text, "certificate = {}\nkey = {}", file(&certificate.files.0), file(&certificate.files.1));
+        let _ = writeln!(
+            text,
+            "certificate = {}\nkey = {}",
+            file(&certificate.files.0),
+            file(&certificate.files.1)
+        );
     }
     for setting in (kind.settings)() {
-        let given = service.settings.get(setting.name).unwrap_or(&setting.default);
+        let given = service
+            .settings
+            .get(setting.name)
+            .unwrap_or(&setting.default);
         for line in setting.doc.lines() {
             let _ = writeln!(text, "#{line}");
         }
-        let _ = writeln!(text, "# Takes {}.\n{} = {}", setting.takes, key(setting.name), value(given));
+        let _ = writeln!(
+            text,
+            "# Takes {}.\n{} = {}",
+            setting.takes,
+            key(setting.name),
+            value(given)
+        );
     }
     text
 }
 
 /// Dotted names are quoted: `a` and `a.b` may both be settings, which TOML's dotted keys can't say.
 fn key(name: &str) -> String {
-    if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+    if name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    {
         name.to_owned()
     } else {
         value(&name.into())
@@ -101,7 +129,10 @@ fn value(json: &Value) -> String {
             format!("[{}]", items.join(", "))
         }
         Value::Object(map) => {
-            let pairs: Vec<String> = map.iter().map(|(k, v)| format!("{} = {}", key(k), value(v))).collect();
+            let pairs: Vec<String> = map
+                .iter()
+                .map(|(k, v)| format!("{} = {}", key(k), value(v)))
+                .collect();
             format!("{{{}}}", pairs.join(", "))
         }
         Value::Null => "\"\"".to_owned(),

@@ -57,19 +57,36 @@ fn ground() -> Ground {
 }
 
 fn faults(text: &str) -> Vec<String> {
-    Config::parse(text, &ground()).unwrap_err().iter().map(Fault::to_string).collect()
+    Config::parse(text, &ground())
+        .unwrap_err()
+        .iter()
+        .map(Fault::to_string)
+        .collect()
 }
 
 #[test]
 fn without_a_file_there_is_one_storage_box() {
     let config = Config::parse("", &ground()).unwrap();
-    let [bird] = config.birds.as_slice() else { panic!("one bird") };
-    assert_eq!((bird.name.as_str(), bird.personality.id), ("nas-4f2a", "linux-nas"));
-    let offered: Vec<_> = bird.services.iter().filter(|s| s.enabled).map(|s| (s.kind.id, s.port)).collect();
+    let [bird] = config.birds.as_slice() else {
+        panic!("one bird")
+    };
+    assert_eq!(
+        (bird.name.as_str(), bird.personality.id),
+        ("nas-4f2a", "linux-nas")
+    );
+    let offered: Vec<_> = bird
+        .services
+        .iter()
+        .filter(|s| s.enabled)
+        .map(|s| (s.kind.id, s.port))
+        .collect();
     assert_eq!(offered, [("ftp", 21), ("ssh", 22), ("https", 443)]);
     assert_eq!(bird.services[0].settings["banner"], "hello");
     assert_eq!(config.console.listen.to_string(), "127.0.0.1:8443");
-    assert_eq!((config.tokens.http_port, config.tokens.dns_port), (Some(8000), Some(53)));
+    assert_eq!(
+        (config.tokens.http_port, config.tokens.dns_port),
+        (Some(8000), Some(53))
+    );
     assert_eq!(config.lowest_port(), Some(21));
 }
 
@@ -81,12 +98,25 @@ fn naming_a_decoy_turns_it_on_and_settings_go_to_its_own_parser() {
         &ground(),
     )
     .unwrap();
-    let services: Vec<_> = config.birds[0].services.iter().map(|s| (s.kind.id, s.name.as_str(), s.port, s.enabled)).collect();
+    let services: Vec<_> = config.birds[0]
+        .services
+        .iter()
+        .map(|s| (s.kind.id, s.name.as_str(), s.port, s.enabled))
+        .collect();
     assert_eq!(
         services,
-        [("ftp", "", 21, true), ("ssh", "ssh", 22, true), ("ssh", "ssh-2", 2222, true), ("https", "https", 443, false), ("git", "", 9418, false)]
+        [
+            ("ftp", "", 21, true),
+            ("ssh", "ssh", 22, true),
+            ("ssh", "ssh-2", 2222, true),
+            ("https", "https", 443, false),
+            ("git", "", 9418, false)
+        ]
     );
-    assert_eq!(config.birds[0].services[0].settings["headers.enabled"], true);
+    assert_eq!(
+        config.birds[0].services[0].settings["headers.enabled"],
+        true
+    );
 }
 
 #[test]
@@ -109,9 +139,17 @@ fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
         "bird[0].git: must be written as [bird.git]; there is one in a bird",
         "bird[0].https.certificate: is missing; name the file with the key's certificate chain",
     ] {
-        assert!(found.iter().any(|f| f == wanted), "{wanted}\nis not in\n{found:#?}");
+        assert!(
+            found.iter().any(|f| f == wanted),
+            "{wanted}\nis not in\n{found:#?}"
+        );
     }
-    assert!(found.iter().any(|f| f.starts_with("bird[0].name: must be 1 to 63 letters")), "{found:#?}");
+    assert!(
+        found
+            .iter()
+            .any(|f| f.starts_with("bird[0].name: must be 1 to 63 letters")),
+        "{found:#?}"
+    );
     assert_eq!(found.len(), 12, "{found:#?}");
 }
 
@@ -126,14 +164,25 @@ fn a_port_claimed_twice_names_both() {
     let two = "[[bird]]\nname = 'a'\naddress = '127.0.0.2'\n[[bird]]\nname = 'b'\naddress = '127.0.0.2'\npersonality = 'bare'\n[bird.ftp]\n";
     assert_eq!(
         faults(two),
-        ["bird[1].ftp.port: port 21/tcp is claimed by bird[0].ftp.port already; give one of them another port or address"]
+        [
+            "bird[1].ftp.port: port 21/tcp is claimed by bird[0].ftp.port already; give one of them another port or address"
+        ]
     );
     assert_eq!(
         faults("[tokens]\nhttp_port = 443\n"),
-        ["tokens.http_port: port 443/tcp is claimed by bird[0].https.port already; give one of them another port or address"]
+        [
+            "tokens.http_port: port 443/tcp is claimed by bird[0].https.port already; give one of them another port or address"
+        ]
     );
-    assert_eq!(faults("[[bird]]\nname = 'a'\n[[bird]]\nname = 'A'\npersonality = 'bare'\n").len(), 1);
-    Config::parse("[[bird]]\naddress = '127.0.0.2'\n[[bird]]\naddress = '127.0.0.3'\n", &ground()).unwrap();
+    assert_eq!(
+        faults("[[bird]]\nname = 'a'\n[[bird]]\nname = 'A'\npersonality = 'bare'\n").len(),
+        1
+    );
+    Config::parse(
+        "[[bird]]\naddress = '127.0.0.2'\n[[bird]]\naddress = '127.0.0.3'\n",
+        &ground(),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -151,17 +200,35 @@ fn what_is_shown_reads_back_the_same() {
     let config = Config::parse(text, &ground()).unwrap();
     let shown = show::toml(&config);
     assert!(shown.contains("# What it says."), "{shown}");
-    assert_eq!(Config::parse(&shown, &ground()).as_ref(), Ok(&config), "{shown}");
+    assert_eq!(
+        Config::parse(&shown, &ground()).as_ref(),
+        Ok(&config),
+        "{shown}"
+    );
 }
 
 #[test]
 fn the_wire_form_is_flat_with_nested_instances_and_aliases() {
-    let config = Config::parse("[[bird]]\nname = 'a'\n[[bird.ssh]]\nport = 2222\n[[bird.ssh]]\n", &ground()).unwrap();
+    let config = Config::parse(
+        "[[bird]]\nname = 'a'\n[[bird.ssh]]\nport = 2222\n[[bird.ssh]]\n",
+        &ground(),
+    )
+    .unwrap();
     let settings = wire::settings(&config.birds[0], "192.0.2.7");
     assert_eq!(settings["device.name"], "a");
     assert_eq!(settings["device.ip_address"], "192.0.2.7");
-    assert_eq!((&settings["ftp.enabled"], &settings["ftp.port"], &settings["ftp.banner"]), (&json!(true), &json!(21), &json!("hello")));
-    assert_eq!((&settings["git.enabled"], &settings["ssh.port"]), (&json!(false), &json!(2222)));
+    assert_eq!(
+        (
+            &settings["ftp.enabled"],
+            &settings["ftp.port"],
+            &settings["ftp.banner"]
+        ),
+        (&json!(true), &json!(21), &json!("hello"))
+    );
+    assert_eq!(
+        (&settings["git.enabled"], &settings["ssh.port"]),
+        (&json!(false), &json!(2222))
+    );
     assert_eq!(
         settings["services"]["ssh"],
         json!({"enabled": true, "instance_defaults": {}, "instances": [
@@ -188,12 +255,32 @@ fn a_certificate_is_read_beside_the_configuration() {
     std::fs::write(dir.path().join("c.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
     std::fs::write(dir.path().join("k.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
     let file = dir.path().join("coalmine.toml");
-    std::fs::write(&file, "[[bird]]\n[bird.https]\ncertificate = 'c.pem'\nkey = 'k.pem'\n").unwrap();
+    std::fs::write(
+        &file,
+        "[[bird]]\n[bird.https]\ncertificate = 'c.pem'\nkey = 'k.pem'\n",
+    )
+    .unwrap();
     let config = Config::load(Some(&file), &ground()).unwrap();
-    let https = config.birds[0].services.iter().find(|s| s.kind.id == "https").unwrap();
-    assert!(https.certificate.as_ref().unwrap().pem.1.contains("PRIVATE"));
+    let https = config.birds[0]
+        .services
+        .iter()
+        .find(|s| s.kind.id == "https")
+        .unwrap();
+    assert!(
+        https
+            .certificate
+            .as_ref()
+            .unwrap()
+            .pem
+            .1
+            .contains("PRIVATE")
+    );
     let wire = wire::settings(&config.birds[0], "192.0.2.7");
-    assert!(!serde_json::to_string(&wire).unwrap().contains("PRIVATE KEY"));
+    assert!(
+        !serde_json::to_string(&wire)
+            .unwrap()
+            .contains("PRIVATE KEY")
+    );
     std::fs::remove_file(dir.path().join("k.pem")).unwrap();
     let faults = Config::load(Some(&file), &ground()).unwrap_err();
     assert_eq!(faults[0].key, "bird[0].https.key", "{faults:?}");

@@ -83,7 +83,10 @@ fn instance(service: &ServicePart) -> Value {
     object.insert("port".to_owned(), Value::from(service.port));
     if let Some(certificate) = &service.certificate {
         // The key stays with the sensor: settings are reported and shown.
-        object.insert("certificate".to_owned(), Value::from(certificate.pem.0.clone()));
+        object.insert(
+            "certificate".to_owned(),
+            Value::from(certificate.pem.0.clone()),
+        );
     }
     for (name, value) in &service.settings {
         nest(&mut object, name, value.clone());
