@@ -36,7 +36,7 @@ pub fn events() -> Vec<&'static EventKind> {
 }
 
 fn of_console() -> Vec<&'static EventKind> {
-    Vec::new()
+    coalmine_console::watchdog::KINDS.to_vec()
 }
 
 /// What the Console is told of it all.

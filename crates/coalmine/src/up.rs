@@ -432,7 +432,17 @@ pub fn backup(folder: &Folder, to: &Path) -> Result<()> {
     if to.exists() {
         bail!("{} is there already; name a new file", to.display());
     }
-    bail!("not yet")
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(async {
+        let store = coalmine_store::Store::open(&store_url(folder.path()))?;
+        let copied = store.backup(to).await;
+        store.close().await;
+        copied
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]
