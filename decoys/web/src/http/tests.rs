@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::site::{File, Site};
 use super::{KIND, Server};
 
-/// Conversations held with nginx 1.22.1-9+deb12u of Debian over [`reference`], one a line. In an
+/// Conversations held with nginx 1.22.1-9+deb12u11 of Debian over [`reference`], one a line. In an
 /// input, `["a", 9000]` stands for 9000 times `a`; every `Date` is masked.
 const RECORDED: &str = include_str!("testdata/nginx-1.22.1.jsonl");
 
