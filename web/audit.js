@@ -19,7 +19,7 @@ export function open(root) {
       const answer = await get("audit_trail/fetch", cursor === null ? { limit: 100 } : { cursor });
       if (closed) return;
       rows.append(...answer.audit_trail.map((entry) => h("tr", {},
-        h("td", {}, time(Date.parse(entry.timestamp.replace(" UTC+0000", "Z").replace(" ", "T")), "absolute")),
+        h("td", { class: "when" }, time(Date.parse(entry.timestamp.replace(" UTC+0000", "Z").replace(" ", "T")), "absolute")),
         h("td", {}, inert(entry.user ?? "")), h("td", {}, inert(entry.user_ip ?? "")), h("td", {}, inert(entry.message)))));
       cursor = answer.cursor?.next ?? null;
       more.hidden = cursor === null;

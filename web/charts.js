@@ -20,23 +20,23 @@ function rise(n, most, height) {
  */
 export function histogram({ buckets, step, height = 48, label, chosen, select, zoomOut }) {
   const width = 720, base = height - 14;
-  const from = buckets[0]?.[0] ?? 0, to = from + step * Math.max(1, buckets.length);
+  const from = buckets[0]?.[0] ?? 0, to = (buckets.at(-1)?.[0] ?? 0) + step;
   const most = Math.max(1, ...buckets.map(([, n]) => n));
   const total = buckets.reduce((sum, [, n]) => sum + n, 0);
   const peak = buckets.find(([, n]) => n === most);
   const words = total === 0 ? `${label}: no events.` : `${label}: ${total} events, most (${most}) at ${absolute(peak[0])}.`;
   const x = (ms) => ((ms - from) / (to - from)) * width;
-  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, height, preserveAspectRatio: "none", role: "img", "aria-label": words });
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, height, class: "chart", preserveAspectRatio: "none", role: "img", "aria-label": words });
   svg.append(s("line", { class: "axis", x1: 0, x2: width, y1: base + .5, y2: base + .5 }));
-  const wide = width / Math.max(1, buckets.length);
+  const wide = (width * step) / (to - from);
   for (const [at, n] of buckets) {
     if (n === 0) continue;
-    const bar = s("rect", { class: chosen && at + step > chosen[0] && at < chosen[1] ? "bar hot" : "bar", x: x(at).toFixed(1), width: Math.max(1.5, wide - 1.5).toFixed(1), ...rise(n, most, base) });
+    const bar = s("rect", { class: chosen && at + step > chosen[0] && at < chosen[1] ? "bar hot" : "bar", x: x(at).toFixed(1), width: Math.max(2, wide - 1.5).toFixed(1), ...rise(n, most, base) });
     bar.append(s("title", {}, `${absolute(at)}: ${n}`));
     svg.append(bar);
   }
   for (const part of [0, .25, .5, .75, 1]) {
-    svg.append(s("text", { x: part * width, y: height - 2, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, clock(from + part * (to - from))));
+    svg.append(s("text", { x: part * width, y: height - 2, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, clock(from + part * (to - from), to - from < 1_200_000)));
   }
   if (chosen) svg.append(s("rect", { class: "window", x: x(Math.max(from, chosen[0])), y: 0, width: Math.max(2, x(Math.min(to, chosen[1])) - x(Math.max(from, chosen[0]))), height: base }));
   if (select) drag(svg, width, base, (a, b) => select(from + (a / width) * (to - from), from + (b / width) * (to - from)), zoomOut);

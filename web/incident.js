@@ -6,7 +6,7 @@ import { inert, value } from "./text.js";
 import { time } from "./time.js";
 
 /** Shows the incident in `root`. */
-export function openIncident(root, hash, { close, href, go, sentence, changed }) {
+export function openIncident(root, hash, { close, href, go, sentence, changed, gone }) {
   let closed = false, shown = null, zoom = null, events = null, passwords = false;
 
   async function load() {
@@ -45,9 +45,8 @@ export function openIncident(root, hash, { close, href, go, sentence, changed })
       try {
         await post(`incident/${name}`, { incident: row.key });
         toast(done);
+        if (name === "delete") { gone(hash); close(); } else load();
         changed();
-        if (name === "delete") close();
-        else load();
       } catch (error) {
         toast(`It was not changed: ${error.message}`);
       }
@@ -86,7 +85,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed })
       body.replaceChildren(...order.map((pair) => h("tr", {}, h("td", {}, inert(pair.user)), h("td", {}, pair.password === null ? h("span", { class: "soft" }, "none") : passwords ? inert(pair.password) : h("span", { class: "soft", "aria-label": "hidden" }, "••••••")), h("td", { class: "num" }, pair.count))));
     };
     const head = (label, key, number) => h("th", { class: number && "num", scope: "col" }, h("button", { type: "button", title: `Sort by ${label.toLowerCase()}`, onclick: () => { by = key; paint(); } }, label, " ⇅"));
-    const toggle = h("button", { type: "button", onclick: () => { passwords = !passwords; toggle.textContent = passwords ? "Hide passwords" : "Show passwords"; paint(); } }, passwords ? "Hide passwords" : "Show passwords");
+    const toggle = h("button", { type: "button", onclick: () => { passwords = !passwords; toggle.textContent = passwords ? "Hide passwords" : "Show passwords"; paint(); drawEvents(); } }, passwords ? "Hide passwords" : "Show passwords");
     paint();
     return h("section", {}, h("div", { class: "actions" }, h("h2", {}, "What was tried"), toggle,
       copyButton(() => tried.map((pair) => [pair.user, pair.password ?? "", pair.count].map((cell) => String(cell).replace(/[\t\r\n]/g, " ")).join("\t")).join("\n"), "Copy table")),
@@ -134,7 +133,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed })
     const columns = [...new Set(list.flatMap((e) => Object.keys(e.fields)))].slice(0, 24);
     const secret = (name) => !passwords && /password/i.test(name);
     const table = h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), columns.map((name) => h("th", { scope: "col" }, inert(name))))),
-      h("tbody", {}, list.map((e) => h("tr", {}, h("td", {}, time(e.at, "absolute")), columns.map((name) => h("td", {}, e.fields[name] === undefined ? "" : secret(name) ? "••••••" : value(e.fields[name])))))));
+      h("tbody", {}, list.map((e) => h("tr", {}, h("td", { class: "when" }, time(e.at, "absolute")), columns.map((name) => h("td", {}, e.fields[name] === undefined ? "" : secret(name) ? "••••••" : value(e.fields[name])))))));
     slot.replaceChildren(h("div", { class: "actions" }, h("h2", {}, "Events"), h("span", { class: "soft small" }, `${list.length} of ${shown.row.events} shown`),
       h("button", { type: "button", "aria-pressed": String(raw), onclick: () => { raw = !raw; drawEvents(); } }, raw ? "Table" : "Raw JSON"),
       raw && copyButton(() => JSON.stringify(list.map((e) => ({ at: e.at, ...e.fields })), null, 2))),

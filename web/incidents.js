@@ -11,7 +11,9 @@ import { span, time } from "./time.js";
 
 export const title = "Incidents";
 
-const GOING = 5 * 60_000;
+const GOING = 2 * 60_000;
+/** What is listed when the address asks for nothing else. */
+const USUAL = "is:open";
 const DAY_STEP = 15 * 60_000;
 
 /** Mounts the view. `go(address)` navigates. */
@@ -27,9 +29,10 @@ export function open(root, address, { go, setOpen }) {
   const more = h("button", { type: "button", class: "more", hidden: true, onclick: () => load() }, "Load older ones");
   const note = h("div");
   const searchSlot = h("div");
+  const tabs = h("nav", { class: "tabs", "aria-label": "Which incidents" });
   const side = h("section", { class: "detail", "aria-label": "Incident", tabindex: "-1", hidden: true });
   const listBox = h("section", { class: "list", "aria-label": "List of incidents" },
-    h("header", {}, h("div", { class: "top" }, h("h1", {}, "Incidents"), h("span", { class: "soft small" }, h("kbd", {}, "?"), " keys")), searchSlot, strip),
+    h("header", {}, h("div", { class: "top" }, h("h1", {}, "Incidents"), tabs, h("span", { class: "soft small" }, h("kbd", {}, "?"), " keys")), searchSlot, strip),
     pill, note, list, more);
   const frame = h("div", { class: "incidents" }, listBox, side);
   root.replaceChildren(frame);
@@ -39,7 +42,7 @@ export function open(root, address, { go, setOpen }) {
 
   // ---- list
   function href(hash, q = query) {
-    const search = q ? `?${new URLSearchParams({ q })}` : "";
+    const search = q === USUAL ? "" : `?${new URLSearchParams({ q })}`;
     return hash ? `/incidents/${hash}${search}` : `/${search}`;
   }
 
@@ -70,8 +73,9 @@ export function open(root, address, { go, setOpen }) {
   }
 
   function nothing() {
+    if (query === USUAL) return h("div", { class: "empty" }, h("h2", {}, "Silence is good."), h("p", {}, "Nobody has touched a bird or a token, or all that happened is acknowledged. To see an incident, run ", h("code", {}, "coalmine poke"), ": it does what an intruder would do, and the incident appears here within a second."), h("p", {}, h("button", { type: "button", onclick: () => go(href(null, "")) }, "Show acknowledged ones too")));
     if (query) return h("div", { class: "empty" }, h("h2", {}, "Nothing matches"), h("p", {}, "No incident matches this search."), h("p", {}, h("button", { type: "button", onclick: () => go(href(null, "")) }, "Show all incidents")));
-    return h("div", { class: "empty" }, h("h2", {}, "Silence is good."), h("p", {}, "Nobody has touched a bird or a token yet. To see an incident, run ", h("code", {}, "coalmine poke"), " on the machine of a bird."), h("p", { class: "soft" }, "It does what an intruder would do, and the incident appears here within a second."));
+    return h("div", { class: "empty" }, h("h2", {}, "Silence is good."), h("p", {}, "Nobody has touched a bird or a token yet. To see an incident, run ", h("code", {}, "coalmine poke"), "."), h("p", { class: "soft" }, "It does what an intruder would do, and the incident appears here within a second."));
   }
 
   function add(row, before = null) {
@@ -86,8 +90,8 @@ export function open(root, address, { go, setOpen }) {
     node.className = row.open ? "row unread" : "row";
     const link = h("a", { href: href(row.hash), "data-hash": row.hash },
       h("span", { class: "sentence" }, sentence(row), row.open ? h("span", { class: "unseen" }, " (not acknowledged)") : null),
-      h("span", { class: "meta" }, row.reverse && inert(row.reverse), h("bdi", {}, row.flock), h("span", {}, `lasted ${span(row.last - row.created)}`)),
-      h("span", { class: "side" }, Date.now() - row.last < GOING ? h("span", { class: "going" }, "still going on") : time(row.last), spark(row.spark)));
+      h("span", { class: "meta" }, row.reverse && inert(row.reverse), h("bdi", {}, row.flock), row.events > 1 && h("span", {}, `lasted ${span(row.last - row.created)}`)),
+      h("span", { class: "side" }, row.events > 1 && Date.now() - row.last < GOING ? h("span", { class: "going" }, "still going on") : time(row.last), row.events > 1 && spark(row.spark)));
     link.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
@@ -117,6 +121,8 @@ export function open(root, address, { go, setOpen }) {
           known.row = row;
           fill(known.node, row);
           if (focused) known.node.firstChild.focus({ preventScroll: true });
+        } else if (!row.listed) {
+          waiting = waiting.filter((w) => w.hash !== row.hash);
         } else if (!waiting.some((w) => w.hash === row.hash)) {
           waiting.push(row);
         } else {
@@ -153,7 +159,7 @@ export function open(root, address, { go, setOpen }) {
     if (fresh.length === 0 || localStorage.getItem("notify") !== "on" || !("Notification" in window) || Notification.permission !== "granted" || !document.hidden) return;
     const row = fresh[0];
     // A notification is plain text to every desktop that shows it.
-    const body = fresh.length === 1 ? `${row.source} ${row.did} ${row.where}`.replace(/[\p{C}]/gu, "\ufffd").slice(0, 200) : `${fresh.length} new incidents`;
+    const body = fresh.length === 1 ? `${row.source} ${row.did} ${row.place}`.replace(/[\p{C}]/gu, "\ufffd").slice(0, 200) : `${fresh.length} new incidents`;
     new Notification("Coalmine", { body, tag: "coalmine", icon: document.querySelector("link[rel=icon]").href });
   }
 
@@ -184,7 +190,7 @@ export function open(root, address, { go, setOpen }) {
     side.hidden = hash === null;
     mark();
     if (hash === null) { document.title = document.title.replace(/^(\(\d+\) )?.*/, "$1Incidents · Coalmine"); side.replaceChildren(); return; }
-    detail = openIncident(side, hash, { close: () => go(href(null)), href, go, sentence, changed: refresh });
+    detail = openIncident(side, hash, { close: () => go(href(null)), href, go, sentence, changed: refresh, gone: (gone) => { rows.get(gone)?.node.remove(); rows.delete(gone); } });
     if (matchMedia("(max-width: 60rem)").matches) { scrollTo(0, 0); }
   }
 
@@ -221,7 +227,12 @@ export function open(root, address, { go, setOpen }) {
     k: ["Previous incident", () => step(-1)],
     Enter: ["Open the incident", () => { const order = list.firstChild?.firstChild?.dataset.hash; if (current === null && order) go(href(order)); }],
     a: ["Acknowledge, or take it back", acknowledge],
-    "/": ["Search", () => document.getElementById("search").focus()],
+    "/": ["Search", () => {
+      const box = document.getElementById("search");
+      if (box.value) box.value = `${box.value.trimEnd()} `;
+      box.focus();
+      box.setSelectionRange(box.value.length, box.value.length);
+    }],
     Escape: ["Close the incident", () => current !== null && go(href(null))],
   });
   const quiet = onChange(refresh);
@@ -230,11 +241,13 @@ export function open(root, address, { go, setOpen }) {
   window.addEventListener("pagehide", left);
 
   function update(url) {
-    const asked = url.searchParams.get("q") ?? "";
+    const asked = url.searchParams.get("q") ?? USUAL;
     const hash = /^\/incidents\/([0-9a-f]{32})$/.exec(url.pathname)?.[1] ?? null;
     const changed = asked !== query;
     query = asked;
     if (changed) {
+      const tab = (label, q) => h("a", { href: href(null, q), "data-inside": true, "aria-current": (q === "" ? !/(^|\s)is:/.test(query) : query.includes(q)) ? "true" : null }, label);
+      tabs.replaceChildren(tab("Open", "is:open"), tab("Acknowledged", "is:acknowledged"), tab("All", ""));
       searchSlot.replaceChildren(searchBox({ query, kinds: () => kinds, birds: () => birds, go: (q) => go(href(null, q)) }));
       drawStrip();
       load(true);
@@ -248,6 +261,6 @@ export function open(root, address, { go, setOpen }) {
 
 /** The row's sentence, its captured parts inert. */
 export function sentence(row) {
-  const parts = [row.source && inert(row.source), row.did, row.where && inert(row.where)].filter(Boolean);
+  const parts = [row.source && inert(row.source), row.did, row.place && inert(row.place)].filter(Boolean);
   return parts.flatMap((part, i) => (i ? [" ", part] : [part]));
 }

@@ -31,7 +31,7 @@ function browser() {
 function password() {
   const problem = h("div");
   const field = (id, label, complete) => h("p", {}, h("label", { for: id }, label), h("input", { id, name: id, type: "password", required: true, minlength: id === "current" ? null : 12, maxlength: 200, autocomplete: complete }));
-  const form = h("form", { class: "stack" }, h("h2", {}, "Password"), field("current", "Present password", "current-password"), field("fresh", "New password, at least 12 characters", "new-password"), field("again", "New password again", "new-password"), problem, h("p", {}, h("button", { class: "first" }, "Change password")));
+  const form = h("form", { class: "stack" }, h("h2", {}, "Password"), h("input", { type: "text", name: "username", autocomplete: "username", value: "admin", hidden: true }), field("current", "Present password", "current-password"), field("fresh", "New password, at least 12 characters", "new-password"), field("again", "New password again", "new-password"), problem, h("p", {}, h("button", { class: "first" }, "Change password")));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const { current, fresh, again } = form.elements;

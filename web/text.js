@@ -33,7 +33,7 @@ function pieces(text) {
   for (const match of text.matchAll(UNSEEN)) {
     if (match.index > at) out.push(text.slice(at, match.index));
     const code = match[0].codePointAt(0);
-    const name = code < 0x20 ? String.fromCodePoint(0x2400 + code) : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
+    const name = code < 0x80 ? `\\x${code.toString(16).padStart(2, "0")}` : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
     out.push(h("span", { class: "ctl", title: "A character that cannot be seen" }, name));
     at = match.index + match[0].length;
   }

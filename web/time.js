@@ -27,9 +27,9 @@ export function absolute(ms) {
   return `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
 }
 
-/** `02:41`, for axes. */
-export function clock(ms) {
-  return absolute(ms).slice(11, 16);
+/** `02:41`, for axes; with seconds where minutes would repeat. */
+export function clock(ms, seconds = false) {
+  return absolute(ms).slice(11, seconds ? 19 : 16);
 }
 
 /** A `<time>`; `how` is `relative` or `absolute`. */

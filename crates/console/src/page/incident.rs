@@ -28,7 +28,7 @@ const BARS: u32 = 120;
 /// Other incidents of the same source.
 const MAX_RELATED: usize = 8;
 /// An incident whose newest event is younger is still going on.
-const GOING_SECONDS: u64 = 300;
+const GOING_SECONDS: u64 = 120;
 
 /// Everything that is shown of an incident.
 #[derive(Debug, Serialize)]
@@ -163,7 +163,7 @@ pub async fn detail(
         .events(incident.row, MAX_READ, false)
         .await?;
     let (marks, step) = buckets(store, incident, BARS).await?;
-    let going = now.since(incident.last).as_secs() < GOING_SECONDS;
+    let going = incident.events_count > 1 && now.since(incident.last).as_secs() < GOING_SECONDS;
     let (related, before) = related(store, incident, flocks).await?;
     let row = rows(store, std::slice::from_ref(incident)).await?;
     let Some(row) = row.into_iter().next() else {
@@ -264,40 +264,40 @@ async fn related(
 
 fn facts(incident: &Incident, before: u64, events: &[StoredEvent]) -> Vec<Fact> {
     let mut facts = Vec::new();
-    let mut captured = |label, text: String| {
+    let mut fact = |label, text: String, captured| {
         if !text.is_empty() {
             facts.push(Fact {
                 label,
                 text,
-                captured: true,
+                captured,
                 at: None,
             });
         }
     };
     if !incident.src.ip.is_unspecified() {
-        captured("Source", incident.src.ip.to_string());
-        captured("Reverse name", incident.src_reverse.clone());
-        captured("Network", network(incident.src.ip).to_owned());
+        fact("Source", incident.src.ip.to_string(), true);
+        fact("Reverse name", incident.src_reverse.clone(), true);
+        fact("Network", network(incident.src.ip).to_owned(), false);
         let history = match before {
             0 => "never seen before".to_owned(),
             1 => "seen once before".to_owned(),
             n => format!("seen {n} times before"),
         };
-        captured("History", history);
+        fact("History", history, false);
     }
     match &incident.subject {
         Subject::Bird(id) => {
-            captured("Bird", incident.name.clone());
-            captured("Bird's id", id.to_string());
+            fact("Bird", incident.name.clone(), true);
+            fact("Bird's id", id.to_string(), true);
         }
         Subject::Token(id) => {
-            captured("Placed", incident.memo.clone());
-            captured("Token", id.to_string());
+            fact("Placed", incident.memo.clone(), true);
+            fact("Token", id.to_string(), true);
         }
         Subject::Console => {}
     }
     if !incident.dst.ip.is_unspecified() {
-        captured("Address touched", incident.dst.ip.to_string());
+        fact("Address touched", incident.dst.ip.to_string(), true);
     }
     let ports: std::collections::BTreeSet<u16> = events
         .iter()
@@ -306,10 +306,10 @@ fn facts(incident: &Incident, before: u64, events: &[StoredEvent]) -> Vec<Fact> 
         .take(MAX_READ)
         .collect();
     let ports: Vec<String> = ports.iter().take(20).map(u16::to_string).collect();
-    captured("Ports", ports.join(", "));
-    captured("Flock", incident.flock_name.clone());
-    captured("Events", incident.events_count.to_string());
-    captured("Acknowledged by", incident.acknowledged_by.clone());
+    fact("Ports", ports.join(", "), true);
+    fact("Flock", incident.flock_name.clone(), false);
+    fact("Events", incident.events_count.to_string(), false);
+    fact("Acknowledged by", incident.acknowledged_by.clone(), false);
     for (label, at) in [("First", incident.created), ("Last", incident.last)] {
         facts.push(Fact {
             label,

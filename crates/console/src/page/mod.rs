@@ -41,6 +41,9 @@ const MAX_FORM: usize = 16 * 1024;
 /// Longest browser name and language kept in the audit trail, in characters.
 const MAX_AGENT: usize = 512;
 
+/// What is listed when the address asks for nothing else.
+const USUAL: &str = "is:open";
+
 /// Views, as they stand in the rail.
 const VIEWS: [(&str, &str); 6] = [
     ("/", "Incidents"),
@@ -262,7 +265,7 @@ async fn incidents(
         Ok(session) => session,
         Err(response) => return *response,
     };
-    let text = asked.q.unwrap_or_default();
+    let text = asked.q.unwrap_or_else(|| USUAL.to_owned());
     let found = async {
         let query = understand(&at, &session, &text).await?;
         rows::list(&at.console.store, &query, asked.cursor).await

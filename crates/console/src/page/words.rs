@@ -27,8 +27,11 @@ pub fn sentence(incident: &Incident) -> Sentence {
         Some(phrase) => phrase
             .many
             .replace("{n}", &incident.events_count.to_string()),
-        None if incident.events_count == 1 => format!("({}) on", incident.title),
-        None => format!("({}, {} times) on", incident.title, incident.events_count),
+        None if incident.events_count == 1 => format!("caused “{}” on", incident.title),
+        None => format!(
+            "caused “{}” {} times on",
+            incident.title, incident.events_count
+        ),
     };
     let place = match &incident.subject {
         Subject::Bird(id) if incident.name.is_empty() => id.to_string(),
@@ -189,8 +192,8 @@ const PHRASES: &[Phrase] = &[
     },
     Phrase {
         kinds: &["httpproxy"],
-        one: "tried to use as a proxy",
-        many: "tried {n} times to use as a proxy",
+        one: "sent a proxy request to",
+        many: "sent {n} proxy requests to",
         advice: [
             "Somebody looks for a way out of the network, or into parts that it cannot reach itself.",
             "The address that was asked for says what they are after. Nothing was forwarded.",
@@ -200,7 +203,7 @@ const PHRASES: &[Phrase] = &[
     Phrase {
         kinds: &["smbfileopen"],
         one: "used the file share of",
-        many: "used the file share of {n} times:",
+        many: "made {n} requests to the file share of",
         advice: [
             "Somebody looks through file shares: a person in search of secrets, or malware about to encrypt.",
             "The file names below tell what interests them; the account tells whose credentials they have.",
@@ -276,7 +279,7 @@ const PHRASES: &[Phrase] = &[
     Phrase {
         kinds: &["hostportscan"],
         one: "scanned the ports of",
-        many: "scanned the ports of, in {n} events:",
+        many: "scanned the ports of",
         advice: SCAN,
     },
     Phrase {
@@ -304,7 +307,7 @@ const PHRASES: &[Phrase] = &[
     Phrase {
         kinds: &["canarytoken"],
         one: "touched the token",
-        many: "touched {n} times the token",
+        many: "touched the token {n} times:",
         advice: [
             "Somebody opened, resolved or used the bait. Read the reminder: whoever could read that place did.",
             "A web address that is opened at once by a mail filter or chat preview is a false alarm; the user agent below shows it.",
