@@ -366,15 +366,16 @@ impl Seen {
                     *count = count.saturating_add(1);
                 }
             }
-            if let Some(hash) = hash(kind, &fields, user.unwrap_or_default()) {
-                if hashes.len() < MAX_DIFFERENT {
-                    hashes.insert(hash);
-                }
+            if let Some(hash) = hash(kind, &fields, user.unwrap_or_default())
+                && hashes.len() < MAX_DIFFERENT
+            {
+                hashes.insert(hash);
             }
-            if let Some(file) = fields.get("FILENAME").and_then(Value::as_str) {
-                if files.len() < MAX_DIFFERENT && !file.is_empty() {
-                    files.insert(cut(file));
-                }
+            if let Some(file) = fields.get("FILENAME").and_then(Value::as_str)
+                && files.len() < MAX_DIFFERENT
+                && !file.is_empty()
+            {
+                files.insert(cut(file));
             }
             for port in scanned(kind, &fields) {
                 if ports.len() < MAX_DIFFERENT {
@@ -456,13 +457,13 @@ fn text(value: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
     #[test]
     fn mysql_hashes_have_the_form_that_hashcat_reads() {
-        let fields = object(serde_json::json!({"USERNAME": "root",
+        let fields = object(&serde_json::json!({"USERNAME": "root",
             "SALT": "1C24AB8D0EE94D70AB1F2E814D8F0948A14D10B9",
             "CLIENT_HASH": "437e93572f18ae44d9e779160c2505271f85821d"}));
         let hash = hash("mysqllogin", &fields, "root".to_owned()).unwrap();
@@ -470,15 +471,15 @@ mod tests {
             hash.line,
             "$mysqlna$1c24ab8d0ee94d70ab1f2e814d8f0948a14d10b9*437e93572f18ae44d9e779160c2505271f85821d"
         );
-        let fields = object(serde_json::json!({"SALT": "zz", "CLIENT_HASH": "00"}));
+        let fields = object(&serde_json::json!({"SALT": "zz", "CLIENT_HASH": "00"}));
         assert!(super::hash("mysqllogin", &fields, String::new()).is_none());
     }
 
     #[test]
     fn scans_name_their_ports() {
-        let fields = object(serde_json::json!({"ports": "23, 80,x,443,99999"}));
+        let fields = object(&serde_json::json!({"ports": "23, 80,x,443,99999"}));
         assert_eq!(scanned("hostportscan", &fields), [23, 80, 443]);
-        let fields = object(serde_json::json!({"22": ["192.0.2.1"], "no": []}));
+        let fields = object(&serde_json::json!({"22": ["192.0.2.1"], "no": []}));
         assert_eq!(scanned("consolidatednetworkportscan", &fields), [22]);
         assert!(scanned("sshlogin", &fields).is_empty());
     }

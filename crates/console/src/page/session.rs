@@ -295,10 +295,10 @@ pub(super) async fn sign_out(
         if !same(&session.csrf, &form.csrf) {
             return answer::plain(StatusCode::FORBIDDEN, "Reload the page and sign out again.");
         }
-        if let Some(secret) = cookie(&headers, COOKIE) {
-            if let Err(error) = at.console.store.users().end_session(secret).await {
-                return broken(&error);
-            }
+        if let Some(secret) = cookie(&headers, COOKIE)
+            && let Err(error) = at.console.store.users().end_session(secret).await
+        {
+            return broken(&error);
         }
     }
     let mut response = answer::see("/login");
