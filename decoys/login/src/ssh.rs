@@ -209,7 +209,16 @@ async fn serve(
     };
     match verdict {
         Verdict::Drop => {}
-        Verdict::Refuse(text) => stream.write_all(text.as_bytes()).await?,
+        Verdict::Refuse(text) => {
+            // OpenSSH writes the line end apart and hangs up; where input is left unread the
+            // reset overtakes it.
+            let text = if rest.is_empty() {
+                text
+            } else {
+                text.trim_ascii_end()
+            };
+            stream.write_all(text.as_bytes()).await?;
+        }
         Verdict::Speak(ident) => {
             visitor.remote_version = text::printable(&ident);
             visitor.note(4001).await;

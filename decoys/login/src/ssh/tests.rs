@@ -239,6 +239,11 @@ async fn broken_talk_is_answered_as_openssh_answers_it() {
         (heard.as_slice(), closed),
         (b"Protocol major versions differ.\r\n".as_slice(), true)
     );
+    let (heard, closed) = answer(b"GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(
+        (heard.as_slice(), closed),
+        (b"Invalid SSH identification string.".as_slice(), true)
+    );
     assert_eq!(answer(b"SSH-2.0-Probe-x\r\n").await, (Vec::new(), true));
     assert_eq!(answer(&[b'a'; 400]).await, (Vec::new(), false));
 
