@@ -283,6 +283,12 @@ impl Session for Talk {
                     self.parameters(option, &told);
                     false
                 }
+                Some(Item::AreYouThere) => {
+                    if self.persona.product == Product::Inetutils {
+                        out.send("\r\n[Yes]\r\n");
+                    }
+                    false
+                }
             };
             if stop {
                 return Ok(consumed);

@@ -15,6 +15,8 @@ pub const WILL: u8 = 251;
 pub const WONT: u8 = 252;
 /// Begin of a subnegotiation.
 pub const SB: u8 = 250;
+/// Are you there?
+pub const AYT: u8 = 246;
 /// End of a subnegotiation.
 pub const SE: u8 = 240;
 
@@ -27,6 +29,8 @@ pub enum Item {
     Option(u8, u8),
     /// A subnegotiation: option and parameters.
     Parameters(u8, Vec<u8>),
+    /// `AYT`: the peer asks for a sign of life.
+    AreYouThere,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +61,7 @@ impl Decoder {
             (State::Command, IAC) => (State::Data, Some(Item::Data(IAC))),
             (State::Command, WILL..=DONT) => (State::Verb(byte), None),
             (State::Command, SB) => (State::Parameters(Vec::new()), None),
+            (State::Command, AYT) => (State::Data, Some(Item::AreYouThere)),
             // Signals and the like mean nothing to the servers we pretend to be.
             (State::Command, _) => (State::Data, None),
             (State::Verb(verb), _) => (State::Data, Some(Item::Option(verb, byte))),

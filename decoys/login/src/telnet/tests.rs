@@ -104,6 +104,11 @@ fn inetutils_greets_only_after_its_questions_are_answered() {
     );
     talk.say("pw\r\n");
     assert_eq!(talk.events()[0].1["TERMTYPE"], "xterm");
+    assert_eq!(
+        text(&talk.settle()),
+        text(b"\r\nLogin incorrect\r\nfiles-02 login: ")
+    );
+    assert_eq!(talk.say(b"\xff\xf6"), b"\r\n[Yes]\r\n");
     // All that was typed ahead counts, in its turn.
     let mut talk = Driver::with(&KIND, &settings);
     talk.say("a\r\nb\r\nc\r\nd\r\n");
