@@ -7,6 +7,9 @@
 //! `/api/v1`, [`page`] is the web page, [`channels`] notice touched tokens, [`serve`] owns listeners,
 //! TLS and first-start secrets.
 
+// The API's larger objects are written as they look on the wire.
+#![recursion_limit = "256"]
+
 pub mod api;
 pub mod catalogue;
 pub mod channels;
@@ -15,6 +18,7 @@ pub mod ingest;
 pub mod page;
 pub mod reverse;
 pub mod serve;
+pub mod setup;
 pub mod watchdog;
 
 use std::sync::Arc;

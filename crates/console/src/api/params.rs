@@ -1,0 +1,208 @@
+//! Parameters: from the query and from the body, on every method, the first value wins.
+
+use std::collections::BTreeMap;
+
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::answer::ApiError;
+
+/// Largest request body, in bytes.
+pub const MAX_BODY: usize = 1024 * 1024;
+/// Most parameters of one request.
+const MAX_PARAMS: usize = 256;
+/// Longest parameter name, in bytes.
+const MAX_NAME: usize = 128;
+
+/// The parameters of one request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params(BTreeMap<String, String>);
+
+impl Params {
+    /// Reads the query and a body in any of the forms that clients send: urlencoded (also where
+    /// no type is stated), multipart, or a flat JSON object. Uploaded files are skipped.
+    ///
+    /// # Errors
+    /// 400 where the body can't be read or there are too many parameters.
+    pub async fn read(
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Self, ApiError> {
+        let mut params = Self::default();
+        params.add_urlencoded(query.unwrap_or_default().as_bytes())?;
+        if body.is_empty() {
+            return Ok(params);
+        }
+        let kind = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        if kind.starts_with("multipart/form-data") {
+            params.add_multipart(headers, body).await?;
+        } else if kind.starts_with("application/json") {
+            params.add_json(&body)?;
+        } else {
+            params.add_urlencoded(&body)?;
+        }
+        Ok(params)
+    }
+
+    /// The value of `name`, also if it's empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// The value of `name`, if it has one.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
+    /// Gives `name` a value if it has none.
+    pub fn fall_back(&mut self, name: &str, value: &str) {
+        if self.text(name).is_none() {
+            self.0.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Puts another value in place of the one given.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    fn add_urlencoded(&mut self, text: &[u8]) -> Result<(), ApiError> {
+        for (name, value) in form_urlencoded::parse(text) {
+            self.add(&name, value.into_owned())?;
+        }
+        Ok(())
+    }
+
+    async fn add_multipart(&mut self, headers: &HeaderMap, body: Bytes) -> Result<(), ApiError> {
+        let unreadable = |_| ApiError::bad("Could not process the parameters");
+        let boundary = headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| multer::parse_boundary(value).ok())
+            .ok_or_else(|| ApiError::bad("Could not process the parameters"))?;
+        let stream = futures_util::stream::once(async { Ok::<_, std::io::Error>(body) });
+        let mut form = multer::Multipart::new(stream, boundary);
+        while let Some(field) = form.next_field().await.map_err(unreadable)? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let is_file = field.file_name().is_some();
+            let bytes = field.bytes().await.map_err(unreadable)?;
+            if !is_file {
+                self.add(&name, String::from_utf8_lossy(&bytes).into_owned())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_json(&mut self, body: &[u8]) -> Result<(), ApiError> {
+        let Ok(Value::Object(object)) = serde_json::from_slice(body) else {
+            return Err(ApiError::bad("The JSON body must be an object"));
+        };
+        for (name, value) in object {
+            match value {
+                Value::Null => {}
+                Value::String(text) => self.add(&name, text)?,
+                other => self.add(&name, other.to_string())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, value: String) -> Result<(), ApiError> {
+        if self.0.contains_key(name) {
+            return Ok(());
+        }
+        if self.0.len() >= MAX_PARAMS || name.len() > MAX_NAME {
+            return Err(ApiError::bad("Too many parameters"));
+        }
+        self.0.insert(name.to_owned(), value);
+        Ok(())
+    }
+}
+
+/// Reads a yes or no as clients write it.
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(query: &str, kind: &str, body: &str) -> Result<Params, ApiError> {
+        let mut headers = HeaderMap::new();
+        if !kind.is_empty() {
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+        }
+        Params::read(Some(query), &headers, Bytes::from(body.to_owned())).await
+    }
+
+    #[tokio::test]
+    async fn the_first_value_wins_and_the_query_comes_first() {
+        let params = read("a=1&a=2", "", "a=3&b=4+5%21").await.unwrap();
+        assert_eq!(
+            params.iter().collect::<Vec<_>>(),
+            [("a", "1"), ("b", "4 5!")]
+        );
+        assert_eq!(params.get("c"), None);
+        let params = read("a=", "", "").await.unwrap();
+        assert_eq!((params.get("a"), params.text("a")), (Some(""), None));
+    }
+
+    #[tokio::test]
+    async fn multipart_and_json_bodies_are_read() {
+        let body = "--X\r\nContent-Disposition: form-data; name=\"memo\"\r\n\r\nhello\r\n\
+                    --X\r\nContent-Disposition: form-data; name=\"web_image\"; filename=\"a.png\"\r\n\r\n\x01\x02\r\n--X--\r\n";
+        let params = read("", "multipart/form-data; boundary=X", body)
+            .await
+            .unwrap();
+        assert_eq!(params.iter().collect::<Vec<_>>(), [("memo", "hello")]);
+        let params = read("", "application/json", r#"{"a": 1, "b": "x", "c": null}"#)
+            .await
+            .unwrap();
+        assert_eq!(params.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "x")]);
+    }
+
+    #[tokio::test]
+    async fn bad_bodies_are_refused() {
+        for (kind, body) in [
+            ("multipart/form-data", "x"),
+            ("multipart/form-data; boundary=X", "--X\r\nnonsense"),
+            ("application/json", "[1]"),
+            ("application/json", "{"),
+        ] {
+            let error = read("", kind, body).await.unwrap_err();
+            assert_eq!(error.status, 400, "{kind} {body}");
+        }
+        let many: String = (0..300).map(|n| format!("p{n}=1&")).collect();
+        assert_eq!(
+            read(&many, "", "").await.unwrap_err().message,
+            "Too many parameters"
+        );
+    }
+
+    #[test]
+    fn booleans_come_in_many_spellings() {
+        for yes in ["True", "true", "1", "YES"] {
+            assert_eq!(parse_bool(yes), Some(true));
+        }
+        for no in ["False", "0", "no"] {
+            assert_eq!(parse_bool(no), Some(false));
+        }
+        assert_eq!(parse_bool("maybe"), None);
+    }
+}

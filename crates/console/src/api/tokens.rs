@@ -1,0 +1,292 @@
+//! Canarytokens: kinds, minting, lists, changes, files.
+
+pub mod factory;
+mod lists;
+pub mod mint;
+
+use coalmine_core::TokenId;
+use coalmine_store::incidents::{Action, Filter, Page};
+use coalmine_store::tokens::TokenRow;
+use serde_json::{Map, Value, json};
+
+use super::table::{Endpoint, Needs, Param, TEXT, Takes, Verb, optional, required};
+use super::{Answer, ApiError, Ask, times};
+use crate::channels;
+
+/// Longest memo, in characters.
+pub const MAX_MEMO: usize = 10_000;
+
+const TOKEN: Param = required("canarytoken", TEXT, "The token's unique string.");
+pub(super) const MEMO: Param = required(
+    "memo",
+    Takes::Text(1_048_576),
+    "The reminder shown when it's touched, at most 10000 characters.",
+)
+.else_say("Empty memo");
+const CLEAR: Param =
+    optional("clear_incidents", Takes::Flag, "Deletes its incidents too.").or("false");
+
+pub const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        methods: &[Verb::Get],
+        path: "canarytokens/list",
+        doc: "Kinds of tokens: id to title.",
+        params: &[],
+        needs: Needs::Read,
+        tier: 1,
+        run: |ask| {
+            Box::pin(async move { Ok(Answer::success(json!({"canarytokens": kinds(&ask)}))) })
+        },
+    },
+    Endpoint {
+        methods: &[Verb::Post],
+        path: "canarytoken/create",
+        doc: "Makes a token.\nBeyond these, each kind takes its own parameters.",
+        params: mint::PARAMS,
+        needs: Needs::Deploy,
+        tier: 1,
+        run: |ask| Box::pin(mint::create(ask)),
+    },
+    Endpoint {
+        methods: &[Verb::Get],
+        path: "canarytoken/fetch",
+        doc: "One token.",
+        params: &[TOKEN],
+        needs: Needs::Read,
+        tier: 1,
+        run: |ask| Box::pin(fetch(ask)),
+    },
+    Endpoint {
+        methods: &[Verb::Get],
+        path: "canarytoken/download",
+        doc: "The file to place, for kinds that have one.",
+        params: &[TOKEN],
+        needs: Needs::Deploy,
+        tier: 1,
+        run: |ask| Box::pin(mint::download(ask)),
+    },
+    Endpoint {
+        methods: &[Verb::Post],
+        path: "canarytoken/enable",
+        doc: "Lets a token alert again.",
+        params: &[TOKEN],
+        needs: Needs::Admin,
+        tier: 1,
+        run: |ask| Box::pin(set_enabled(ask, true)),
+    },
+    Endpoint {
+        methods: &[Verb::Post],
+        path: "canarytoken/disable",
+        doc: "Stops a token's alerts but keeps it.",
+        params: &[TOKEN],
+        needs: Needs::Admin,
+        tier: 1,
+        run: |ask| Box::pin(set_enabled(ask, false)),
+    },
+    Endpoint {
+        methods: &[Verb::Post],
+        path: "canarytoken/update",
+        doc: "Changes a token's memo.",
+        params: &[TOKEN, MEMO],
+        needs: Needs::Admin,
+        tier: 1,
+        run: |ask| Box::pin(update(ask)),
+    },
+    Endpoint {
+        methods: &[Verb::Post],
+        path: "canarytoken/delete",
+        doc: "Deletes a token that has no incidents, or both with `clear_incidents`.",
+        params: &[TOKEN, CLEAR],
+        needs: Needs::Admin,
+        tier: 1,
+        run: |ask| Box::pin(delete(ask)),
+    },
+    Endpoint {
+        methods: &[Verb::Get],
+        path: "canarytokens/fetch",
+        doc: "All tokens.",
+        params: &[
+            optional("flock_id", TEXT, "Only of this flock."),
+            optional("include_endpoints", TEXT, "Accepted for compatibility."),
+        ],
+        needs: Needs::Read,
+        tier: 1,
+        run: |ask| Box::pin(lists::all(ask)),
+    },
+    Endpoint {
+        methods: &[Verb::Get],
+        path: "canarytokens/paginate",
+        doc: "Tokens by page, the newest first.",
+        params: &[
+            optional("flock_id", TEXT, "Only of this flock."),
+            optional(
+                "limit",
+                Takes::Number,
+                "At most so many; the rest by cursor.",
+            )
+            .or("10"),
+            optional("cursor", TEXT, "The next page of an earlier answer."),
+        ],
+        needs: Needs::Read,
+        tier: 1,
+        run: |ask| Box::pin(lists::paginate(ask)),
+    },
+    Endpoint {
+        methods: &[Verb::Get],
+        path: "canarytokens/search",
+        doc: "Tokens that fit, the newest first.",
+        params: &[
+            optional("flock_id", TEXT, "Only of this flock."),
+            optional(
+                "search_string",
+                TEXT,
+                "Only with words that begin so in id or memo.",
+            ),
+            optional("kind", TEXT, "Only of this kind."),
+            optional("active", Takes::Flag, "Only enabled (or disabled) ones."),
+            optional(
+                "limit",
+                Takes::Number,
+                "At most so many; the rest by cursor.",
+            )
+            .or("10"),
+            optional("cursor", TEXT, "The next page of an earlier answer."),
+        ],
+        needs: Needs::Read,
+        tier: 1,
+        run: |ask| Box::pin(lists::search(ask)),
+    },
+];
+
+/// Kinds that there are: id to title.
+pub(super) fn kinds(ask: &Ask) -> Map<String, Value> {
+    let kinds = ask.console.catalogue.tokens.iter();
+    kinds
+        .map(|kind| (kind.id.to_owned(), kind.title.into()))
+        .collect()
+}
+
+/// The token object.
+pub(super) fn show(ask: &Ask, token: &TokenRow) -> Map<String, Value> {
+    let config = &ask.console.config;
+    let mut object = token.fields.clone();
+    let mut add = |name: &str, value: Value| {
+        // The kind's own values are the ones it was minted with.
+        object.entry(name).or_insert(value);
+    };
+    add("canarytoken", token.id.as_str().into());
+    add("created", times::fractional(token.created).into());
+    add("created_printable", times::plain_utc(token.created).into());
+    add("enabled", token.enabled.into());
+    add("flock_id", token.flock_id.as_str().into());
+    add("hostname", channels::hostname_for(config, &token.id).into());
+    add("key", format!("canarydrop:{}", token.id).into());
+    add("kind", token.kind.as_str().into());
+    add("memo", token.memo.as_str().into());
+    add("node_id", token.id.as_str().into());
+    add("triggered_count", token.triggered_count.into());
+    add("updated_id", token.updated_id.into());
+    if let Some(kind) = ask.console.catalogue.token(&token.kind) {
+        add("kind_description", kind.title.into());
+    }
+    if let Some(auth) = &token.factory_auth {
+        add("factory_auth", auth.as_str().into());
+    }
+    object
+}
+
+/// The token that `canarytoken` names, if the caller may see it.
+pub(super) async fn find(ask: &Ask) -> Result<TokenRow, ApiError> {
+    let missing = || ApiError::not_found("Could not find the Canarytoken");
+    let id: TokenId = ask.owned("canarytoken").parse().map_err(|_| missing())?;
+    ask.console
+        .store
+        .tokens()
+        .get(&id)
+        .await?
+        .filter(|token| ask.caller.sees(&token.flock_id))
+        .ok_or_else(missing)
+}
+
+/// The memo, if it's usable.
+pub(super) fn memo(ask: &Ask) -> Result<String, ApiError> {
+    let memo = ask.owned("memo");
+    if memo.trim().is_empty() {
+        return Err(ApiError::bad("Empty memo"));
+    }
+    // What isn't UTF-8 arrives as this character.
+    if memo.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(ApiError::bad("Could not decode the memo"));
+    }
+    if memo.chars().nth(MAX_MEMO).is_some() {
+        return Err(ApiError::bad(format!(
+            "Memo longer than maximum ({MAX_MEMO} characters)."
+        )));
+    }
+    Ok(memo)
+}
+
+async fn fetch(ask: Ask) -> Result<Answer, ApiError> {
+    let token = find(&ask).await?;
+    Ok(Answer::success(json!({"token": show(&ask, &token)})))
+}
+
+async fn set_enabled(ask: Ask, enabled: bool) -> Result<Answer, ApiError> {
+    let token = find(&ask).await?;
+    let tokens = ask.console.store.tokens();
+    tokens.set_enabled(&token.id, enabled).await?;
+    let (action, what) = if enabled {
+        ("canarytoken_enable", "enabled")
+    } else {
+        ("canarytoken_disable", "disabled")
+    };
+    let message = format!("{what} Canarytoken {}", token.id);
+    ask.audit(action, &message, Some(&token.flock_id)).await?;
+    Ok(Answer::done())
+}
+
+async fn update(ask: Ask) -> Result<Answer, ApiError> {
+    let token = find(&ask).await?;
+    let memo = memo(&ask)?;
+    ask.console
+        .store
+        .tokens()
+        .set_memo(&token.id, &memo)
+        .await?;
+    let message = format!("changed the memo of Canarytoken {}", token.id);
+    ask.audit("canarytoken_update", &message, Some(&token.flock_id))
+        .await?;
+    let token = find(&ask).await?;
+    Ok(Answer::success(json!({"token": show(&ask, &token)})))
+}
+
+async fn delete(ask: Ask) -> Result<Answer, ApiError> {
+    let token = find(&ask).await?;
+    let incidents = ask.console.store.incidents();
+    let filter = Filter {
+        node_id: Some(token.id.to_string()),
+        ..Filter::default()
+    };
+    if ask.flag("clear_incidents", false) {
+        let who = &ask.caller.who;
+        incidents
+            .act(filter, Action::Delete, true, who, ask.now)
+            .await?;
+        let updated_id = incidents.updated_id().await?;
+        ask.console.changes.send_replace(updated_id);
+    } else {
+        let first = Page {
+            descending: false,
+            start: None,
+            limit: 1,
+        };
+        if incidents.page(filter, first).await?.total > 0 {
+            return Err(ApiError::conflict("Could not delete Canarydrop"));
+        }
+    }
+    ask.console.store.tokens().delete(&token.id).await?;
+    let message = format!("deleted Canarytoken {}", token.id);
+    ask.audit("canarytoken_delete", &message, Some(&token.flock_id))
+        .await?;
+    Ok(Answer::done())
+}
