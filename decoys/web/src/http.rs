@@ -143,7 +143,7 @@ coalmine_core::event! {
 
 coalmine_core::event! {
     /// One source asked for many pages that don't exist.
-    pub struct HttpScan: "httpscan", "HTTP Service Scan", [3004 "many random paths from one source"] {
+    pub struct HttpScan: "httpscan", "HTTP Service Scan", [3004 "many random paths from one source"], no timestamps {
         /// Method of the request that showed the scan.
         method: String => "METHOD" = "GET",
         /// Its path.
