@@ -42,7 +42,8 @@ pub fn golden(dir: &Path) -> Result<()> {
 
 /// The API's description, JSON.
 pub fn openapi() -> String {
-    String::from("{}\n")
+    let description = coalmine_console::api::openapi(&registry::catalogue(), VERSION);
+    format!("{description:#}\n")
 }
 
 fn write(dir: &Path, name: &str, text: &str) -> Result<()> {

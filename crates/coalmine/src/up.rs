@@ -135,7 +135,7 @@ async fn run(folder: &Folder, config: &Config, shift: u16, shift_was_ours: bool)
     stop.await;
     terminal::line("Stopping: open conversations end, what was seen is kept.");
     sensor.stop().await;
-    drop(console);
+    console.stop().await;
     Ok(())
 }
 
