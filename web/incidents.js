@@ -51,6 +51,7 @@ export function open(root, address, { go, setOpen }) {
     loading?.abort();
     const control = new AbortController();
     loading = control;
+    more.textContent = rows.size && !restart ? "Load older ones" : "Looking further back…";
     try {
       const answer = await page("rows", { q: query, cursor: restart ? null : cursor }, control.signal);
       if (restart) { rows.clear(); list.replaceChildren(); waiting = []; showPill(); listBox.scrollTop = 0; }
@@ -60,6 +61,7 @@ export function open(root, address, { go, setOpen }) {
       note.replaceChildren(...(answer.problems ?? []).map((text) => h("p", { class: "notice" }, text)));
       if (rows.size === 0 && cursor === null) note.append(nothing());
       more.hidden = cursor === null;
+      more.textContent = rows.size ? "Load older ones" : "Looking further back…";
       setOpen(answer.open);
       if (restart) announce(`${rows.size}${cursor === null ? "" : " or more"} incidents listed.`);
       mark();

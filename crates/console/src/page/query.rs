@@ -57,6 +57,9 @@ impl Query {
             query.field(&field, &value, now, catalogue);
         }
         query.filter.text = query.words.first().cloned();
+        if query.filter.text.is_none() {
+            query.filter.text = query.network.and_then(beginning);
+        }
         query
     }
 
@@ -199,6 +202,17 @@ fn network(value: &str) -> Option<(IpAddr, u8)> {
     (bits <= full(address)).then_some((address, bits))
 }
 
+/// What every address of the network begins with, so that the store finds most of them.
+fn beginning((network, bits): (IpAddr, u8)) -> Option<String> {
+    let IpAddr::V4(v4) = network else {
+        return None;
+    };
+    let whole = usize::from(bits / 8);
+    let octets = v4.octets();
+    let parts: Vec<String> = octets.iter().take(whole).map(u8::to_string).collect();
+    (whole > 0).then(|| format!("{}.", parts.join(".")))
+}
+
 fn within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     fn wide(address: IpAddr) -> (u128, u32) {
         match address {
@@ -308,6 +322,16 @@ mod tests {
             "fe80::".parse().unwrap(),
             10
         ));
+    }
+
+    #[test]
+    fn a_network_is_sought_by_what_its_addresses_begin_with() {
+        assert_eq!(
+            parse("src:10.1.4.0/23").filter.text.as_deref(),
+            Some("10.1.")
+        );
+        assert_eq!(parse("src:10.0.0.0/7").filter.text, None);
+        assert_eq!(parse("src:fe80::/10").filter.text, None);
     }
 
     #[test]

@@ -17,13 +17,13 @@ pub const MAX_ROWS: usize = 50;
 /// Changed rows of one answer.
 const MAX_CHANGED: usize = 200;
 /// Incidents asked one by one for what the store cannot filter, in one answer.
-const MAX_SCANNED: usize = 5_000;
+const MAX_SCANNED: usize = 10_000;
 /// The same when their events have to be read too.
 const MAX_SCANNED_EVENTS: usize = 400;
 /// Events of one incident read in search of a user name.
 const MAX_EVENTS_SEARCHED: usize = 500;
 /// Incidents taken from the store at once.
-const BATCH: usize = 200;
+const BATCH: usize = 1_000;
 /// Bars of a sparkline.
 const BARS: usize = 16;
 /// Events whose times are read for a sparkline; more are counted by the store.
