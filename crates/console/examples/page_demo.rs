@@ -74,7 +74,9 @@ async fn main() -> Result<(), Failure> {
             tokio::spawn(arrivals(Arc::clone(&console)));
         }
     }
-    let app = page::router(console).layer(from_fn(note_client));
+    let app = page::router(Arc::clone(&console))
+        .merge(coalmine_console::api::router(console))
+        .layer(from_fn(note_client));
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     axum::serve(
         listener,
@@ -89,7 +91,7 @@ async fn note_client(
     mut request: Request,
     next: Next,
 ) -> axum::response::Response {
-    request.extensions_mut().insert(address);
+    request.extensions_mut().insert(coalmine_console::api::Client(address));
     next.run(request).await
 }
 

@@ -24,7 +24,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::api::Client;
 use crate::setup::{self, Files};
-use crate::{Catalogue, Console, ConsoleError, Shared, api, channels, ingest, reverse, watchdog};
+use crate::{
+    Catalogue, Console, ConsoleError, Shared, api, channels, ingest, page, reverse, watchdog,
+};
 
 /// Most connections at a time.
 const MAX_CONNECTIONS: usize = 1024;
@@ -134,7 +136,7 @@ pub async fn start(
         background.push(tokio::spawn(reverse::run(Arc::clone(&console))));
     }
     let ingest = tokio::spawn(ingest::run(Arc::clone(&console), sightings));
-    let router = api::router(Arc::clone(&console));
+    let router = api::router(Arc::clone(&console)).merge(page::router(Arc::clone(&console)));
     let server = tokio::spawn(serve(listener, tls, router, stopping));
     tracing::info!(%address, "the Console listens");
     Ok(Running {

@@ -135,10 +135,10 @@ impl<S: Sync> FromRequestParts<S> for Client {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let address = parts.extensions.get::<std::net::SocketAddr>();
+        let address = parts.extensions.get::<crate::api::Client>();
         Ok(Self(
             address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| {
-                address.ip().to_canonical()
+                address.0.ip().to_canonical()
             }),
         ))
     }
