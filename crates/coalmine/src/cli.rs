@@ -36,7 +36,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 struct Data {
     /// Data folder. Usually /var/lib/coalmine for root, else ~/.local/share/coalmine.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
 }
 

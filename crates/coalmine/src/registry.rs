@@ -23,11 +23,15 @@ pub fn tokens() -> &'static [&'static TokenKind] {
     coalmine_tokens::KINDS
 }
 
-/// Every event kind there is: the decoys' and the Console's own, each once.
+/// Every event kind there is: the decoys', the tokens' and the Console's own, each once.
 pub fn events() -> Vec<&'static EventKind> {
     let mut all: Vec<&'static EventKind> = Vec::new();
     let of_decoys = decoys().into_iter().flat_map(|decoy| decoy.events);
-    for kind in of_decoys.copied().chain(of_console()) {
+    for kind in of_decoys
+        .copied()
+        .chain([&coalmine_tokens::TOKEN_EVENT])
+        .chain(of_console())
+    {
         if all.iter().all(|known| known.key != kind.key) {
             all.push(kind);
         }
