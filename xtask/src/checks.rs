@@ -43,7 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// What every room of decoys may use.
 const DECOYS: &[&str] = &["coalmine-core", "coalmine-wire"];
 /// Those that see every room.
-const FREE: &[&str] = &["coalmine", "acceptance", "xtask", "bench"];
+const FREE: &[&str] = &["coalmine", "acceptance", "xtask", "coalmine-bench"];
 
 #[derive(Deserialize)]
 struct Metadata {
