@@ -93,6 +93,8 @@ coalmine_core::settings! {
         headers_items: Vec<String> => "headers.items" = Vec::new(), header_lines;
         /// Whether every page load raises an alert; noisy.
         page_load_alerts: bool => "page_load_alerts" = false, any;
+        /// How long the product thinks about wrong credentials, in milliseconds, give or take a third.
+        login_delay_ms: u16 => "login_delay_ms" = 475, delay;
     }
 }
 
@@ -186,6 +188,18 @@ impl Sessions for Server {
     fn open(&self, context: &Context, out: &mut Out) -> Box<dyn Session> {
         Box::new(Connection::open(&self.site, context, out))
     }
+}
+
+/// A check for pauses before an answer: at most ten seconds.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape of a setting's check"
+)]
+fn delay(millis: &u16) -> Result<(), String> {
+    if *millis > 10_000 {
+        return Err("must be at most 10000".to_owned());
+    }
+    Ok(())
 }
 
 /// A check for lists of `Name: value`.

@@ -31,8 +31,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const LINGER: Duration = Duration::from_secs(5);
 /// How long an answer that needs no body waits for it, so that credentials are told first.
 const BODY_GRACE: Duration = Duration::from_millis(200);
-/// The application's pause after wrong credentials, in milliseconds.
-const LOGIN_PAUSE: (u64, u64) = (310, 640);
 
 /// A connection.
 pub(super) struct Connection {
@@ -330,7 +328,11 @@ impl Connection {
         let attempted = form.is_some() || basic.is_some();
         exchange.door = skin::knock(exchange.door, form.as_ref(), basic.as_ref());
         if exchange.door.takes_time() {
-            let (low, high) = LOGIN_PAUSE;
+            let third = self.site.login_delay / 3;
+            let (low, high) = (
+                self.site.login_delay.saturating_sub(third),
+                self.site.login_delay.saturating_add(third),
+            );
             let label = format!("pause {}", self.served);
             let pause = self.seed.number(&label, low, high);
             self.tell(&exchange, form, basic, now, out);

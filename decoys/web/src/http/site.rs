@@ -33,6 +33,8 @@ pub(super) struct Site {
     pub(super) fields: Vec<(String, String)>,
     /// Whether every page load is told.
     pub(super) tells_loads: bool,
+    /// How long the application thinks about wrong credentials, in milliseconds, on average.
+    pub(super) login_delay: u64,
     /// Paths under which Basic authentication is asked for, with the realm.
     pub(super) realms: Vec<(String, String)>,
     /// File that is the page for 404.

@@ -108,6 +108,7 @@ pub(super) fn site(settings: &HttpSettings, bird: &Bird) -> Site {
         server,
         fields,
         tells_loads: settings.page_load_alerts,
+        login_delay: u64::from(settings.login_delay_ms),
         realms: skin
             .realm
             .iter()

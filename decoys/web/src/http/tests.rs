@@ -23,6 +23,7 @@ fn reference() -> Site {
         server: "nginx/1.22.1".to_owned(),
         fields: Vec::new(),
         tells_loads: false,
+        login_delay: 475,
         realms: vec![("/private/".to_owned(), "Restricted".to_owned())],
         missing: None,
         files: BTreeMap::new(),
