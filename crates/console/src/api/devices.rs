@@ -154,6 +154,7 @@ async fn info(ask: Ask) -> Result<Answer, ApiError> {
     let keys = unacknowledged(&ask, &device).await?;
     let mut hash = Look::of(&ask).hash(&device, false);
     if let Some(object) = hash.as_object_mut() {
+        object.insert("unacknowleged_incidents".to_owned(), keys.clone().into());
         object.insert("unacknowledged_incidents".to_owned(), keys.into());
         if ask.flag("settings", false) {
             object.insert("settings".to_owned(), settings(&ask, &device));

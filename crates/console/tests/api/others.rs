@@ -45,10 +45,7 @@ async fn a_birds_details_are_strings_and_settings_come_on_request() {
         (&json!("True"), &json!("False"))
     );
     for (name, value) in device {
-        assert!(
-            value.is_string() || name == "unacknowledged_incidents",
-            "{name}"
-        );
+        assert!(value.is_string() || name.starts_with("unacknowl"), "{name}");
     }
     let got = bench
         .get("device/info", &[("node_id", &id), ("settings", "True")])
