@@ -91,7 +91,9 @@ async fn note_client(
     mut request: Request,
     next: Next,
 ) -> axum::response::Response {
-    request.extensions_mut().insert(coalmine_console::api::Client(address));
+    request
+        .extensions_mut()
+        .insert(coalmine_console::api::Client(address));
     next.run(request).await
 }
 

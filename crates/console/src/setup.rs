@@ -97,10 +97,10 @@ pub fn readable_password() -> Result<String, ConsoleError> {
         while group.len() < 5 {
             let [byte] = random::<1>()?;
             // 243 = 9 * 27: above it the first characters would be likelier.
-            if byte < 243 {
-                if let Some(c) = ALPHABET.get(usize::from(byte % 27)) {
-                    group.push(char::from(*c));
-                }
+            if byte < 243
+                && let Some(c) = ALPHABET.get(usize::from(byte % 27))
+            {
+                group.push(char::from(*c));
             }
         }
         groups.push(group);
@@ -357,6 +357,10 @@ fn restrict(path: &Path, mode: u32) -> Result<(), ConsoleError> {
     Ok(())
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape that map_err wants"
+)]
 fn made(error: rcgen::Error) -> ConsoleError {
     ConsoleError::Secrets(format!("making a certificate failed: {error}"))
 }

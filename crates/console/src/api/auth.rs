@@ -28,7 +28,7 @@ const MAX_FAILURES: u32 = 30;
 /// How long failures count.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Sources remembered; the one that failed longest ago is forgotten first.
-const MAX_SOURCES: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
+const MAX_SOURCES: NonZeroUsize = NonZeroUsize::new(4_096).expect("not zero");
 /// Longest credential looked up.
 const MAX_CREDENTIAL: usize = 256;
 

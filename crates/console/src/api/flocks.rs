@@ -331,8 +331,7 @@ async fn relocate(ask: Ask) -> Result<Answer, ApiError> {
         incidents
             .act(filter, Action::Delete, true, who, ask.now)
             .await?;
-        let updated_id = incidents.updated_id().await?;
-        ask.console.changes.send_replace(updated_id);
+        ask.incidents_changed().await?;
     }
     let devices = ask.console.store.devices();
     devices.set_flock(node_id, &to.id, ask.now).await?;

@@ -511,8 +511,7 @@ async fn act(
         )
         .await?;
     if !keys.is_empty() {
-        let updated_id = store.updated_id().await?;
-        ask.console.changes.send_replace(updated_id);
+        ask.incidents_changed().await?;
         let what = match (single, keys.len()) {
             (Some(incident), _) => format!("incident {}", incident.key),
             (None, 1) => "1 incident".to_owned(),

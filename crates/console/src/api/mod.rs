@@ -129,6 +129,21 @@ impl Ask {
         self.params.text(name).and_then(times::parse_instant)
     }
 
+    /// Tells whoever follows incidents that some have changed.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn incidents_changed(&self) -> Result<(), ApiError> {
+        let updated_id = self.console.store.incidents().updated_id().await?;
+        // Two changes may be told in another order than they happened; the counter never goes back.
+        self.console.changes.send_if_modified(|id| {
+            let newer = updated_id > *id;
+            *id = updated_id.max(*id);
+            newer
+        });
+        Ok(())
+    }
+
     /// The value of a cookie.
     pub fn cookie(&self, name: &str) -> Option<&str> {
         cookie(&self.cookies, name)

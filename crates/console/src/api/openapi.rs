@@ -188,10 +188,11 @@ fn schema(param: &Param, kinds: &[&str]) -> Value {
         Takes::Zone => json!({"type": "string", "examples": ["UTC"]}),
         Takes::Address => json!({"type": "string", "examples": ["192.0.2.1"]}),
     };
-    if param.required && matches!(param.takes, Takes::Text(_)) {
-        if let Some(object) = schema.as_object_mut() {
-            object.insert("minLength".to_owned(), 1.into());
-        }
+    if param.required
+        && matches!(param.takes, Takes::Text(_))
+        && let Some(object) = schema.as_object_mut()
+    {
+        object.insert("minLength".to_owned(), 1.into());
     }
     if !param.default.is_empty() {
         let value = match param.takes {

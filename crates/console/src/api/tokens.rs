@@ -272,8 +272,7 @@ async fn delete(ask: Ask) -> Result<Answer, ApiError> {
         incidents
             .act(filter, Action::Delete, true, who, ask.now)
             .await?;
-        let updated_id = incidents.updated_id().await?;
-        ask.console.changes.send_replace(updated_id);
+        ask.incidents_changed().await?;
     } else {
         let first = Page {
             descending: false,

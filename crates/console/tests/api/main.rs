@@ -1,5 +1,7 @@
 //! Tests of the API through its real router, and of the listener through real sockets.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 mod bench;
 mod examples;
 mod incidents;

@@ -182,7 +182,8 @@ async fn a_token_is_made_changed_found_and_deleted() {
 async fn tokens_are_refused_in_the_clients_words() {
     let bench = Bench::new().await;
     let long = "x".repeat(10_001);
-    let cases: &[(&[(&str, &str)], u16, &str)] = &[
+    type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+    let cases: &[Case<'_>] = &[
         (
             &[("kind", "nope"), ("memo", "m")],
             400,
