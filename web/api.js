@@ -47,6 +47,9 @@ export const get = (name, params = {}) => ask(`/api/v1/${name}${query(params)}`,
 /** POST to the public API. */
 export const post = (name, params = {}) => send(`/api/v1/${name}`, params);
 
+/** DELETE of the public API. */
+export const remove = (name, params = {}) => ask(`/api/v1/${name}${query(params)}`, { method: "DELETE", headers: { "X-Coalmine-CSRF": CSRF } });
+
 /** POST to a page-own address. */
 export const pagePost = (name, params = {}) => send(`/page/${name}`, params);
 

@@ -40,7 +40,7 @@ export function open(root) {
   function card(id, flock) {
     return h("li", { class: "card" }, h("h2", {}, h("bdi", {}, flock.name)),
       flock.note && h("p", {}, h("bdi", {}, flock.note)),
-      h("p", {}, `${flock.online_devices} birds up`, flock.offline_devices ? h("span", { class: "loss" }, `, ${flock.offline_devices} down`) : ""),
+      h("p", {}, `${flock.online_devices} bird${flock.online_devices === 1 ? "" : "s"} up`, flock.offline_devices ? h("span", { class: "loss" }, `, ${flock.offline_devices} down`) : ""),
       h("p", {}, `${flock.total_tokens} tokens, ${flock.incident_count} incidents not acknowledged`),
       id !== "flock:default" && h("p", { class: "actions" }, h("button", { type: "button", onclick: async () => { if (await confirm("Delete this flock?", "Only an empty flock can be deleted.", "Delete")) act("delete", { flock_id: id }, "Deleted."); } }, "Delete")));
   }

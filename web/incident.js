@@ -1,6 +1,6 @@
 // One incident: facts, timeline, what was tried, what it means, every event.
 import { announce, confirm, copyButton, failure, h, toast } from "./dom.js";
-import { page, post } from "./api.js";
+import { page, post, remove } from "./api.js";
 import { histogram, ports } from "./charts.js";
 import { inert, value } from "./text.js";
 import { time } from "./time.js";
@@ -43,7 +43,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
   function actions(row) {
     const act = async (name, done) => {
       try {
-        await post(`incident/${name}`, { incident: row.key });
+        await (name === "delete" ? remove : post)(`incident/${name}`, { incident: row.key });
         toast(done);
         if (name === "delete") { gone(hash); close(); } else load();
         changed();

@@ -7,7 +7,7 @@ import { time } from "./time.js";
 export const title = "Tokens";
 
 // Fields of a token that are the same for every kind; the others are what the kind gives.
-const COMMON = new Set(["canarytoken", "created", "created_printable", "enabled", "flock_id", "hostname", "key", "kind", "memo", "node_id", "renders", "triggered_count", "updated_id", "url", "browser_scanner_enabled", "factory_auth"]);
+const COMMON = new Set(["canarytoken", "created", "created_printable", "enabled", "flock_id", "hostname", "key", "kind", "kind_description", "memo", "node_id", "renders", "triggered_count", "updated_id", "url", "browser_scanner_enabled", "factory_auth"]);
 
 /** Mounts the view. */
 export function open(root, address, { go }) {
@@ -70,8 +70,7 @@ export function open(root, address, { go }) {
   function gives(token) {
     const own = Object.entries(token).filter(([name, v]) => !COMMON.has(name) && typeof v === "string" && v);
     const lines = [["Address", token.url], ["Host name", token.hostname], ...own].filter(([, v]) => v);
-    return h("dl", { class: "factlist" }, lines.map(([label, text]) => h("div", {}, h("dt", {}, label), h("dd", {}, inert(text), " ", copyButton(text)))),
-      h("div", {}, h("dt", {}, "File to place"), h("dd", {}, h("a", { href: `/api/v1/canarytoken/download?${new URLSearchParams({ canarytoken: token.canarytoken })}` }, "Download, if this kind has one"))));
+    return h("dl", { class: "factlist" }, lines.map(([label, text]) => h("div", {}, h("dt", {}, label), h("dd", {}, inert(text), " ", copyButton(text)))));
   }
 
   async function load(restart = false) {
