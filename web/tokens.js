@@ -99,11 +99,13 @@ export function open(root, address, { go }) {
       }
     };
     const hits = Number(token.triggered_count);
+    // What is placed: a kind that only DNS notices has no use for its URL.
+    const address = kind?.channels.includes("http") === false ? token.hostname : token.url || token.hostname;
     return h("li", { class: "card" }, h("h3", {}, inert(token.memo)),
       h("p", { class: "small soft" }, kind?.title ?? token.kind, token.enabled ? "" : " · switched off", " · made ", time(Number(token.created) * 1000)),
       h("p", {}, hits === 0 ? "Never touched" : h("b", {}, `Touched ${hits} time${hits === 1 ? "" : "s"}`)),
-      h("p", { class: "small" }, inert(token.url || token.hostname)),
-      h("p", { class: "actions" }, copyButton(token.kind === "dns" ? token.hostname : token.url || token.hostname),
+      h("p", { class: "small" }, inert(address)),
+      h("p", { class: "actions" }, copyButton(address),
         hits > 0 && h("a", { class: "button", "data-inside": true, href: `/?${new URLSearchParams({ q: `bird:${token.canarytoken}` })}` }, "Hits"),
         h("button", { type: "button", onclick: () => change(token.enabled ? "disable" : "enable", {}, token.enabled ? "Switched off: touches are not noticed." : "Armed again.") }, token.enabled ? "Switch off" : "Arm"),
         h("button", { type: "button", onclick: async () => { if (await confirm("Delete this token?", "Touches of it will no longer be noticed, and its incidents go with it.", "Delete")) change("delete", { clear_incidents: "true" }, "Deleted."); } }, "Delete")));
