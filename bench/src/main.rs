@@ -194,8 +194,11 @@ async fn hold(target: SocketAddr, count: usize) -> Vec<TcpStream> {
         let opened = async {
             let mut stream = TcpStream::connect(target).await?;
             let mut greeting = [0; 256];
-            stream.read(&mut greeting).await?;
-            std::io::Result::Ok(stream)
+            // Any part of it will do; an end without a greeting isn't a held connection.
+            if stream.read(&mut greeting).await? == 0 {
+                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+            }
+            Ok(stream)
         };
         if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_secs(2), opened).await {
             held.push(stream);

@@ -90,16 +90,16 @@ impl Coalmine {
             .spawn()?;
         let end = Instant::now() + MAX_START;
         loop {
-            if let Ok(text) = fs::read(data.join("run.json")) {
-                if let Ok(run) = serde_json::from_slice(&text) {
-                    let program = program.to_owned();
-                    return Ok(Self {
-                        child,
-                        dir,
-                        program,
-                        run,
-                    });
-                }
+            if let Ok(text) = fs::read(data.join("run.json"))
+                && let Ok(run) = serde_json::from_slice(&text)
+            {
+                let program = program.to_owned();
+                return Ok(Self {
+                    child,
+                    dir,
+                    program,
+                    run,
+                });
             }
             if child.try_wait()?.is_some() || Instant::now() > end {
                 bail!("coalmine up doesn't get ready");
