@@ -3,6 +3,13 @@
 //! Each test starts a program of its own on a loopback address of its own, so they run side by
 //! side. A client that isn't installed skips its test with a word; under `CI=true` it fails it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "all of it is a test: what isn't as expected ends it, what is skipped is said"
+)]
+
 mod console;
 mod durability;
 mod nest;

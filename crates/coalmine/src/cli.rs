@@ -284,7 +284,7 @@ fn config(command: &ConfigCommand) -> Result<()> {
     };
     match command {
         ConfigCommand::Show(configured) => {
-            terminal::line(show::toml(&load(configured)?).trim_end())
+            terminal::line(show::toml(&load(configured)?).trim_end());
         }
         ConfigCommand::Check(configured) => {
             let config = load(configured)?;

@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    fn incident(events: serde_json::Value, memo: &str) -> Incident {
+    fn incident(events: &serde_json::Value, memo: &str) -> Incident {
         serde_json::from_value(json!({
             "id": "incident:sshlogin:00:192.0.2.10:1586260854", "updated_id": 7,
             "description": {
@@ -141,14 +141,14 @@ mod tests {
         let events =
             json!([{"USERNAME": "root"}, {"USERNAME": "a\u{1b}[2J"}, {"USERNAME": "root"}]);
         assert_eq!(
-            sentence(&incident(events, ""), Colours::none()),
+            sentence(&incident(&events, ""), Colours::none()),
             "2020-04-07 12:00:54  192.0.2.10       SSH Login Attempt on nas-4f2a, 3 times, as root, a\\u{1b}[2J"
         );
     }
 
     #[test]
     fn a_token_is_told_by_its_memo() {
-        let text = sentence(&incident(json!([]), "wiki"), Colours::none());
+        let text = sentence(&incident(&json!([]), "wiki"), Colours::none());
         assert!(
             text.ends_with("SSH Login Attempt of \"wiki\", 3 times"),
             "{text}"
@@ -160,6 +160,6 @@ mod tests {
         let events: Vec<_> = (0..9)
             .map(|n| json!({"USERNAME": format!("u{n}")}))
             .collect();
-        assert_eq!(users(&incident(json!(events), "")).len(), MAX_USERS + 1);
+        assert_eq!(users(&incident(&json!(events), "")).len(), MAX_USERS + 1);
     }
 }

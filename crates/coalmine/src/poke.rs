@@ -313,7 +313,7 @@ async fn over_http(run: &Run, port: u16, token: &Token) -> Result<()> {
                 return Ok(());
             }
             Err(cause) => {
-                problem = anyhow::Error::new(cause).context(format!("connect to {ip}:{port}"))
+                problem = anyhow::Error::new(cause).context(format!("connect to {ip}:{port}"));
             }
         }
     }

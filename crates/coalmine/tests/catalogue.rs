@@ -2,6 +2,8 @@
 //! titles, fields, their order and types. What isn't there yet stands in `data/gaps.txt`, and only
 //! that.
 
+#![expect(clippy::unwrap_used, reason = "all of it is a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use coalmine::registry;

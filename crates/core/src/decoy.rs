@@ -42,12 +42,15 @@ pub struct DecoyKind {
     /// Its own settings; `enabled`, `port` and (for instances) `name` are everybody's and not here.
     pub settings: fn() -> Vec<Setting>,
     /// Builds one service of one bird from its settings. Called at start and on every change.
-    pub build: fn(&Map<String, Value>, &Arc<Bird>) -> Result<Service, Vec<Fault>>,
+    pub build: Build,
     /// What the driver allows.
     pub limits: Limits,
     /// One harmless attempt, for `coalmine poke` and the generic suites.
     pub poke: Poke,
 }
+
+/// Builds a service from its settings, or says everything that's wrong with them.
+pub type Build = fn(&Map<String, Value>, &Arc<Bird>) -> Result<Service, Vec<Fault>>;
 
 impl fmt::Debug for DecoyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -471,8 +474,11 @@ pub enum Poke {
     /// A fixed conversation (inside TLS where the kind has it; one datagram each way over UDP).
     Script(&'static [Step]),
     /// A library talks.
-    Talk(fn(Box<dyn Stream>) -> BoxFuture<'static, Result<(), String>>),
+    Talk(Talk),
 }
+
+/// Talks as a client over a stream; the error says what went wrong.
+pub type Talk = fn(Box<dyn Stream>) -> BoxFuture<'static, Result<(), String>>;
 
 /// One step of a fixed conversation.
 #[derive(Clone, Copy, Debug)]

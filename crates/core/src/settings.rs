@@ -174,7 +174,7 @@ pub fn refuse_unknown(given: &Map<String, Value>, known: &[&str], faults: &mut V
 }
 
 /// A check for texts that are sent as one line: no control characters, at most 255 bytes.
-pub fn one_line(text: &String) -> Result<(), String> {
+pub fn one_line(text: &str) -> Result<(), String> {
     if text.len() > 255 {
         return Err(format!("is {} bytes long; at most 255", text.len()));
     }
@@ -234,7 +234,7 @@ macro_rules! settings {
                 $crate::settings::refuse_unknown(given, &[$($wire),*], &mut faults);
                 let parsed = Self {
                     $( $field: $crate::settings::read::<$Type>(
-                        given, $wire, $default, $check, &mut faults,
+                        given, $wire, $default, |value: &$Type| $check(value), &mut faults,
                     ), )*
                 };
                 if faults.is_empty() { Ok(parsed) } else { Err(faults) }
@@ -314,13 +314,14 @@ mod tests {
         }
     }
 
-    fn object(value: Value) -> Map<String, Value> {
+    fn object(value: &Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
     }
 
     #[test]
     fn missing_keys_keep_defaults_and_strings_count_as_numbers() {
-        let parsed = Sample::parse(&object(json!({"tries": "5", "product": "pure-ftpd"}))).unwrap();
+        let parsed =
+            Sample::parse(&object(&json!({"tries": "5", "product": "pure-ftpd"}))).unwrap();
         assert_eq!((parsed.tries, parsed.product), (5, Product::Pure));
         assert_eq!(parsed.banner, "hello");
     }
@@ -328,7 +329,7 @@ mod tests {
     #[test]
     fn every_fault_is_reported_at_once() {
         let faults = Sample::parse(&object(
-            json!({"banner": "a\nb", "tries": 70000, "product": "iis", "bannner": ""}),
+            &json!({"banner": "a\nb", "tries": 70000, "product": "iis", "bannner": ""}),
         ))
         .unwrap_err();
         let keys: Vec<_> = faults.iter().map(|f| f.key.as_str()).collect();

@@ -123,10 +123,11 @@ impl FromStr for NodeId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            if let Ok(number) = u64::from_str_radix(text, 16) {
-                return Ok(Self(number.to_be_bytes()));
-            }
+        if text.len() == 16
+            && text.bytes().all(|b| b.is_ascii_hexdigit())
+            && let Ok(number) = u64::from_str_radix(text, 16)
+        {
+            return Ok(Self(number.to_be_bytes()));
         }
         Err(format!("a node id is 16 hex digits, not {text:?}"))
     }

@@ -403,7 +403,7 @@ fn remove(dir: &Path, segment: u64) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
-            tracing::error!(%error, segment, "a delivered spool segment can't be removed")
+            tracing::error!(%error, segment, "a delivered spool segment can't be removed");
         }
     }
 }

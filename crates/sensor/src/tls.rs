@@ -110,8 +110,6 @@ fn host_name(name: &str) -> String {
     }
 }
 
-/// The type of `CertificateParams::not_before`, which rcgen doesn't re-export by name.
-
 #[cfg(test)]
 mod tests {
     use super::*;

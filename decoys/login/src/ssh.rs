@@ -96,7 +96,7 @@ settings! {
     }
 }
 
-fn ident_line(version: &String) -> Result<(), String> {
+fn ident_line(version: &str) -> Result<(), String> {
     one_line(version)?;
     if !version.starts_with("SSH-2.0-") || version.len() < 9 || !version.is_ascii() {
         return Err("must be ASCII and start with SSH-2.0-".to_owned());
@@ -104,8 +104,7 @@ fn ident_line(version: &String) -> Result<(), String> {
     Ok(())
 }
 
-#[expect(clippy::ptr_arg, reason = "the shape of a setting's check")]
-fn banner(text: &String) -> Result<(), String> {
+fn banner(text: &str) -> Result<(), String> {
     if text.len() > MAX_BANNER {
         return Err(format!("must be at most {MAX_BANNER} bytes long"));
     }
@@ -123,8 +122,7 @@ fn delay(millis: &u16) -> Result<(), String> {
     Ok(())
 }
 
-#[expect(clippy::ptr_arg, reason = "the shape of a setting's check")]
-fn watch_list(list: &Vec<String>) -> Result<(), String> {
+fn watch_list(list: &[String]) -> Result<(), String> {
     if list.len() > MAX_WATCHED {
         return Err(format!("must have at most {MAX_WATCHED} entries"));
     }

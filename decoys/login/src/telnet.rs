@@ -96,8 +96,7 @@ settings! {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "the shape of a setting's check")]
-fn words(text: &String) -> Result<(), String> {
+fn words(text: &str) -> Result<(), String> {
     if text.len() > MAX_TEXT {
         return Err(format!("must be at most {MAX_TEXT} bytes long"));
     }

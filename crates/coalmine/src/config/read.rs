@@ -245,10 +245,10 @@ fn service(
     }
     given.retain(|key, _| names.contains(&key.as_str()));
     // Defaults are right by the decoy's own tests; building costs keys and time.
-    if !given.is_empty() {
-        if let Err(found) = (kind.build)(&given, &Bird::sample()) {
-            faults.extend(found.into_iter().map(|fault| fault.under(key)));
-        }
+    if !given.is_empty()
+        && let Err(found) = (kind.build)(&given, &Bird::sample())
+    {
+        faults.extend(found.into_iter().map(|fault| fault.under(key)));
     }
     let settings = declared
         .iter()

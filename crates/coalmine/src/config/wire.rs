@@ -19,10 +19,10 @@ pub fn settings(bird: &BirdPart, address: &str) -> Map<String, Value> {
             all.extend(flat(service));
             json!({"enabled": false, "instance_defaults": {}, "instances": []})
         });
-        if service.enabled {
-            if let Some(enabled) = group.get_mut("enabled") {
-                *enabled = Value::Bool(true);
-            }
+        if service.enabled
+            && let Some(enabled) = group.get_mut("enabled")
+        {
+            *enabled = Value::Bool(true);
         }
         if let Some(Value::Array(instances)) = group.get_mut("instances") {
             instances.push(instance(service));
