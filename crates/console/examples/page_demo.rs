@@ -136,6 +136,7 @@ fn console(dir: &std::path::Path) -> Result<Shared, Failure> {
         catalogue,
         config,
         changes,
+        stop: tokio::sync::watch::Sender::new(false),
     }))
 }
 

@@ -40,6 +40,8 @@ pub struct Console {
     pub config: ConsoleConfig,
     /// The Console-wide update counter; changes whenever an incident does.
     pub changes: watch::Sender<i64>,
+    /// True once the Console is to end; answers that have no end of their own end with it.
+    pub stop: watch::Sender<bool>,
 }
 
 /// A shared Console.

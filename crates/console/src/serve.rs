@@ -86,7 +86,6 @@ pub struct Running {
     /// Real address of the DNS channel, or why it isn't there.
     pub token_dns: Result<SocketAddr, String>,
     console: Shared,
-    stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     ingest: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
@@ -128,8 +127,9 @@ pub async fn start(
         catalogue,
         config,
         changes: watch::Sender::new(updated_id),
+        stop: watch::Sender::new(false),
     });
-    let (stop, stopping) = watch::channel(false);
+    let stopping = console.stop.subscribe();
     let mut background = channels.start(&console);
     background.push(tokio::spawn(watchdog::run(Arc::clone(&console))));
     if reverse_lookups {
@@ -148,7 +148,6 @@ pub async fn start(
         token_http,
         token_dns,
         console,
-        stop,
         server,
         ingest,
         background,
@@ -161,10 +160,10 @@ impl Running {
         &self.console
     }
 
-    /// Stops listening, lets open requests end, takes in what sensors have sent, closes the store.
+    /// Stops listening, ends the streams of open pages, lets other requests end, takes in what sensors have sent, closes the store.
     /// Stop the sensors first: ingest ends when the last of them is gone.
     pub async fn stop(self) {
-        self.stop.send_replace(true);
+        self.console.stop.send_replace(true);
         for task in self.background {
             task.abort();
         }

@@ -94,6 +94,7 @@ mod tests {
             },
             config,
             changes,
+            stop: watch::Sender::new(false),
         });
         let id: TokenId = WEB.parse().unwrap();
         let tokens = console.store.tokens();

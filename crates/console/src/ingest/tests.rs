@@ -33,6 +33,7 @@ pub(crate) fn console() -> (tempfile::TempDir, Shared) {
         },
         config,
         changes: watch::channel(0).0,
+        stop: watch::Sender::new(false),
     };
     (dir, Arc::new(console))
 }

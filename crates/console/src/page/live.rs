@@ -25,13 +25,14 @@ struct Live {
     at: At,
     headers: HeaderMap,
     changes: watch::Receiver<i64>,
+    stopping: watch::Receiver<bool>,
     started: bool,
     over: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 /// The stream: an event with the newest update number after each change, `ping` now and then,
-/// `bye` when the session is over.
+/// `bye` when the session is over. It ends when the Console does.
 pub async fn stream(State(at): State<At>, headers: HeaderMap) -> Response<Body> {
     if let Err(response) = guard(&at, &headers, false).await {
         return *response;
@@ -44,6 +45,7 @@ pub async fn stream(State(at): State<At>, headers: HeaderMap) -> Response<Body> 
     };
     let live = Live {
         changes: at.console.changes.subscribe(),
+        stopping: at.console.stop.subscribe(),
         at,
         headers,
         started: false,
@@ -61,20 +63,29 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
         live.started = true;
         return Some((Ok(Event::default().event("ping").data("")), live));
     }
-    let event = match tokio::time::timeout(HEARTBEAT, live.changes.changed()).await {
+    let mut stopping = live.stopping.clone();
+    let event = tokio::select! {
+        event = news(&mut live) => event?,
+        // The browser waits and connects again by itself.
+        _ = stopping.wait_for(|stop| *stop) => return None,
+    };
+    Some((Ok(event), live))
+}
+
+async fn news(live: &mut Live) -> Option<Event> {
+    match tokio::time::timeout(HEARTBEAT, live.changes.changed()).await {
         Ok(Ok(())) => {
             tokio::time::sleep(COALESCE).await;
             let newest = *live.changes.borrow_and_update();
-            Event::default().data(newest.to_string())
+            Some(Event::default().data(newest.to_string()))
         }
-        Ok(Err(_)) => return None,
+        Ok(Err(_)) => None,
         Err(_) => match session::of(&live.at, &live.headers).await {
             Ok(None) => {
                 live.over = true;
-                Event::default().event("bye").data("")
+                Some(Event::default().event("bye").data(""))
             }
-            _ => Event::default().event("ping").data(""),
+            _ => Some(Event::default().event("ping").data("")),
         },
-    };
-    Some((Ok(event), live))
+    }
 }

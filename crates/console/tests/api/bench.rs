@@ -131,6 +131,7 @@ impl Bench {
             catalogue: catalogue(),
             config: config(dir.path()),
             changes: watch::Sender::new(0),
+            stop: watch::Sender::new(false),
         });
         let mut bench = Self {
             router: TowerToHyperService::new(router(Arc::clone(&console))),

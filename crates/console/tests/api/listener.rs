@@ -202,3 +202,56 @@ async fn a_certificate_is_renewed_before_it_ends_and_for_new_names() {
     assert_ne!(named, renewed);
     assert_eq!(std::fs::read(&files.ca).unwrap(), ca);
 }
+
+/// The value of a cookie that an answer sets.
+fn cookie<'a>(head: &'a str, name: &str) -> &'a str {
+    let start = format!("set-cookie: {name}=");
+    let line = head.lines().find_map(|line| line.strip_prefix(&start));
+    line.unwrap().split(';').next().unwrap()
+}
+
+#[tokio::test]
+async fn an_open_page_does_not_hold_up_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = running(dir.path()).await;
+    let mut stream = connect(&running, "localhost", &rustls::version::TLS13)
+        .await
+        .unwrap();
+    let (head, _) = ask(
+        &mut stream,
+        "GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    )
+    .await;
+    let csrf = cookie(&head, "coalmine_login");
+    let password = std::fs::read_to_string(&running.page_password_file).unwrap();
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("csrf", csrf)
+        .append_pair("username", "admin")
+        .append_pair("password", password.trim())
+        .finish();
+    let request = format!(
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nCookie: coalmine_login={csrf}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let (head, _) = ask(&mut stream, &request).await;
+    assert!(head.starts_with("http/1.1 303 "), "{head}");
+    let session = cookie(&head, "coalmine_session");
+    let request = format!(
+        "GET /live HTTP/1.1\r\nHost: localhost\r\nCookie: coalmine_session={session}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut told = Vec::new();
+    // The end of the first event and of the chunk it came in.
+    while !told.ends_with(b"\n\n\r\n") {
+        told.push(stream.read_u8().await.unwrap());
+    }
+
+    let since = std::time::Instant::now();
+    running.stop().await;
+    let took = since.elapsed();
+    assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"0\r\n\r\n", "the stream's own end, not a cut");
+}
