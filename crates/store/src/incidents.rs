@@ -3,7 +3,7 @@
 mod read;
 mod record;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use coalmine_core::{Endpoint, NodeId, Sighting, SightingId, Subject, Timestamp};
@@ -160,6 +160,10 @@ pub struct Filter {
     pub older_than: Option<Timestamp>,
     /// Only from this address.
     pub src_host: Option<String>,
+    /// Only from addresses that begin with this text.
+    pub src_prefix: Option<String>,
+    /// Only those that began at this destination port.
+    pub dst_port: Option<u16>,
     /// Only of these numbers.
     pub logtypes: Option<Vec<u32>>,
     /// Only with this text in title, bird or token name, node id, source, destination, reverse
@@ -278,6 +282,42 @@ impl Incidents {
         self.0.read(move |db| read::page(db, &filter, page)).await
     }
 
+    /// Matching incidents from `updated_id` `start` down, newest update first, uncounted.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn list(
+        &self,
+        filter: Filter,
+        start: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Incident>> {
+        self.0
+            .read(move |db| read::list(db, &filter, start, limit))
+            .await
+    }
+
+    /// Those of these incidents (by row) that have, among their oldest `limit_each` events, one
+    /// whose fields hold `text` (in any case, as JSON writes it) and are accepted.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn with_event<F>(
+        &self,
+        rows: Vec<i64>,
+        text: &str,
+        limit_each: usize,
+        accept: F,
+    ) -> Result<HashSet<i64>>
+    where
+        F: Fn(&str) -> bool + Send + 'static,
+    {
+        let text = text.to_owned();
+        self.0
+            .read(move |db| read::with_event(db, &rows, &text, limit_each, &accept))
+            .await
+    }
+
     /// The incident of this key or hash id, deleted or not.
     ///
     /// # Errors
@@ -368,7 +408,7 @@ impl Incidents {
             with_deleted: true,
             ..Filter::default()
         };
-        self.0.read(move |db| read::list(db, &filter, limit)).await
+        self.list(filter, None, limit).await
     }
 
     /// How many incidents each source has among those that match, most first.

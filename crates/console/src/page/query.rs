@@ -57,9 +57,7 @@ impl Query {
             query.field(&field, &value, now, catalogue);
         }
         query.filter.text = query.words.first().cloned();
-        if query.filter.text.is_none() {
-            query.filter.text = query.network.and_then(beginning);
-        }
+        query.filter.src_prefix = query.network.and_then(beginning);
         query
     }
 
@@ -202,7 +200,7 @@ fn network(value: &str) -> Option<(IpAddr, u8)> {
     (bits <= full(address)).then_some((address, bits))
 }
 
-/// What every address of the network begins with, so that the store finds most of them.
+/// What every address of the network begins with, so that the store leaves out most others.
 fn beginning((network, bits): (IpAddr, u8)) -> Option<String> {
     let IpAddr::V4(v4) = network else {
         return None;
@@ -327,11 +325,11 @@ mod tests {
     #[test]
     fn a_network_is_sought_by_what_its_addresses_begin_with() {
         assert_eq!(
-            parse("src:10.1.4.0/23").filter.text.as_deref(),
+            parse("src:10.1.4.0/23").filter.src_prefix.as_deref(),
             Some("10.1.")
         );
-        assert_eq!(parse("src:10.0.0.0/7").filter.text, None);
-        assert_eq!(parse("src:fe80::/10").filter.text, None);
+        assert_eq!(parse("src:10.0.0.0/7").filter.src_prefix, None);
+        assert_eq!(parse("src:fe80::/10").filter.src_prefix, None);
     }
 
     #[test]

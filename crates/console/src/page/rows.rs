@@ -1,7 +1,7 @@
 //! The list of incidents, and the strip above it.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coalmine_core::Timestamp;
 use coalmine_store::incidents::{Filter, Incident, Page};
@@ -16,14 +16,14 @@ use super::words::{Sentence, sentence};
 pub const MAX_ROWS: usize = 50;
 /// Changed rows of one answer.
 const MAX_CHANGED: usize = 200;
-/// Incidents asked one by one for what the store cannot filter, in one answer.
-const MAX_SCANNED: usize = 10_000;
-/// The same when their events have to be read too.
-const MAX_SCANNED_EVENTS: usize = 400;
+/// Longest that one answer looks for rows; the next one goes on from there.
+const MAX_SEARCH: Duration = Duration::from_millis(400);
 /// Events of one incident read in search of a user name.
 const MAX_EVENTS_SEARCHED: usize = 500;
 /// Incidents taken from the store at once.
-const BATCH: usize = 1_000;
+const BATCH: usize = 500;
+/// The same when their events have to be read too.
+const BATCH_EVENTS: usize = 100;
 /// Bars of a sparkline.
 const BARS: usize = 16;
 /// Events whose times are read for a sparkline; more are counted by the store.
@@ -158,18 +158,35 @@ pub struct Open {
 /// # Errors
 /// The store's.
 pub async fn list(store: &Store, query: &Query, cursor: Option<i64>) -> Result<Rows> {
+    list_for(store, query, cursor, MAX_SEARCH).await
+}
+
+/// The same, looking for at most about this long.
+pub(super) async fn list_for(
+    store: &Store,
+    query: &Query,
+    cursor: Option<i64>,
+    most: Duration,
+) -> Result<Rows> {
     // Read before the rows, so that a change in between is told twice rather than never.
     let newest = store.incidents().updated_id().await?;
-    let (found, cursor) = if query.kinds.as_ref().is_some_and(Vec::is_empty) {
-        (Vec::new(), None)
+    let found = if query.kinds.as_ref().is_some_and(Vec::is_empty) {
+        Found::default()
     } else {
-        scan(store, query, cursor).await?
+        scan(store, query, cursor, most).await?
     };
+    let mut problems = query.problems.clone();
+    problems.extend(found.back_to.map(|at| {
+        format!(
+            "This search takes a while: everything since {} is looked through, older incidents are not yet.",
+            std(at.millis())
+        )
+    }));
     Ok(Rows {
-        rows: rows(store, &found).await?,
-        cursor,
+        rows: rows(store, &found.incidents).await?,
+        cursor: found.cursor,
         newest,
-        problems: query.problems.clone(),
+        problems,
         open: open(store, query.filter.flocks.clone()).await?,
         more: false,
     })
@@ -196,14 +213,7 @@ pub async fn changed(store: &Store, query: &Query, after: i64) -> Result<Rows> {
         .incidents
         .last()
         .map_or(after, |incident| incident.updated_id);
-    let mut kept = Vec::new();
-    for incident in found.incidents {
-        if query.matches(&incident)
-            && (query.user.is_none() || tried(store, query, &incident).await?)
-        {
-            kept.push(incident);
-        }
-    }
+    let kept = keep(store, query, found.incidents).await?;
     let mut rows = rows(store, &kept).await?;
     for row in &mut rows {
         row.listed = query
@@ -221,64 +231,80 @@ pub async fn changed(store: &Store, query: &Query, after: i64) -> Result<Rows> {
     })
 }
 
-async fn scan(
-    store: &Store,
-    query: &Query,
+/// What a search has found so far.
+#[derive(Debug, Default)]
+struct Found {
+    incidents: Vec<Incident>,
+    /// Where to go on.
     cursor: Option<i64>,
-) -> Result<(Vec<Incident>, Option<i64>)> {
-    let most = if query.user.is_some() {
-        MAX_SCANNED_EVENTS
+    /// Where the time was up.
+    back_to: Option<Timestamp>,
+}
+
+/// Looks until there are enough rows or `most` is over; always a batch.
+async fn scan(store: &Store, query: &Query, cursor: Option<i64>, most: Duration) -> Result<Found> {
+    let batch = if query.user.is_some() {
+        BATCH_EVENTS
     } else {
-        MAX_SCANNED
+        BATCH
     };
-    let (mut found, mut start, mut scanned) = (Vec::new(), cursor, 0usize);
+    let since = Instant::now();
+    let mut found = Found {
+        cursor,
+        ..Found::default()
+    };
     loop {
-        let page = Page {
-            descending: true,
-            start,
-            limit: BATCH,
-        };
-        let batch = store
+        let mut taken = store
             .incidents()
-            .page(query.filter.clone(), page)
-            .await?
-            .incidents;
-        let last_batch = batch.len() < BATCH;
-        for incident in batch {
-            if query.ends_at(incident.updated) {
-                return Ok((found, None));
-            }
-            scanned = scanned.saturating_add(1);
+            .list(query.filter.clone(), found.cursor, batch)
+            .await?;
+        if let Some(end) = taken.iter().position(|i| query.ends_at(i.updated)) {
+            taken.truncate(end);
+        }
+        let last = taken.last().map(|i| (i.updated_id, i.updated));
+        let ends = taken.len() < batch;
+        for incident in keep(store, query, taken).await? {
             let next = incident.updated_id.saturating_sub(1);
-            start = Some(next);
-            let fits = query.matches(&incident)
-                && (query.user.is_none() || tried(store, query, &incident).await?);
-            if fits {
-                found.push(incident);
-            }
-            if found.len() >= MAX_ROWS || scanned >= most {
-                return Ok((found, Some(next)));
+            found.incidents.push(incident);
+            if found.incidents.len() >= MAX_ROWS {
+                found.cursor = Some(next);
+                return Ok(found);
             }
         }
-        if last_batch {
-            return Ok((found, None));
+        let Some((id, updated)) = last.filter(|_| !ends) else {
+            found.cursor = None;
+            return Ok(found);
+        };
+        found.cursor = Some(id.saturating_sub(1));
+        if since.elapsed() >= most {
+            found.back_to = Some(updated);
+            return Ok(found);
         }
     }
 }
 
-/// Whether the user name of the query was tried.
-async fn tried(store: &Store, query: &Query, incident: &Incident) -> Result<bool> {
-    let Some(user) = &query.user else {
-        return Ok(true);
+/// Those that match what the store could not filter, in their order.
+async fn keep(store: &Store, query: &Query, mut some: Vec<Incident>) -> Result<Vec<Incident>> {
+    some.retain(|incident| query.matches(incident));
+    let Some(user) = query.user.clone() else {
+        return Ok(some);
     };
-    let events = store
+    let rows = some.iter().map(|incident| incident.row).collect();
+    // The store's lower case knows ASCII only; what comes before anything else is enough for it.
+    let start = user.find(|c: char| !c.is_ascii()).unwrap_or(user.len());
+    let written = serde_json::Value::from(user.get(..start).unwrap_or_default()).to_string();
+    let quoted = |text: &str| Some(text.strip_prefix('"')?.strip_suffix('"')?.to_owned());
+    let written = quoted(&written).unwrap_or_default();
+    let accept = move |fields: &str| {
+        let fields: serde_json::Map<_, _> = serde_json::from_str(fields).unwrap_or_default();
+        super::incident::user_of(&fields).is_some_and(|name| name.to_lowercase().contains(&user))
+    };
+    let found = store
         .incidents()
-        .events(incident.row, MAX_EVENTS_SEARCHED, false)
+        .with_event(rows, &written, MAX_EVENTS_SEARCHED, accept)
         .await?;
-    Ok(events.iter().any(|event| {
-        super::incident::user_of(&super::incident::fields(event))
-            .is_some_and(|name| name.to_lowercase().contains(user))
-    }))
+    some.retain(|incident| found.contains(&incident.row));
+    Ok(some)
 }
 
 /// Rows with their sparklines.

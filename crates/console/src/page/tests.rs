@@ -64,6 +64,7 @@ impl Bench {
                 version: "0",
             },
             changes: watch::channel(0).0,
+            stop: watch::Sender::new(false),
         });
         let app = router(Arc::clone(&console));
         Self {
@@ -372,13 +373,19 @@ async fn captured_text_stays_text() {
 async fn the_search_finds_by_field_and_says_what_it_does_not_understand() {
     let bench = Bench::new().await;
     let (cookie, _) = bench.sign_in().await;
-    bench.record(&[("root", "1"), ("root", "2")]).await;
+    bench
+        .record(&[("root", "1"), ("ZAŻÓŁĆ", "2"), ("a\\b", "3")])
+        .await;
     for (query, found) in [
         ("", 1),
         ("src:10.1.4.0/24", 1),
         ("src:10.2.0.0/16", 0),
         ("user:root", 1),
         ("user:bob", 0),
+        ("user:ROO", 1),
+        ("user:zażó", 1),
+        ("user:\\", 1),
+        ("user:username", 0),
         ("is:open", 1),
         ("is:acknowledged", 0),
         ("since:1h", 1),
@@ -395,6 +402,65 @@ async fn the_search_finds_by_field_and_says_what_it_does_not_understand() {
     }
     let rows = json_of(bench.get("/page/rows?q=since:soon", &cookie).await).await;
     assert!(rows["problems"][0].as_str().unwrap().starts_with("since:"));
+}
+
+/// Stands for a store with years in it: every source makes an incident, the oldest one's user is
+/// another one.
+async fn fill(bench: &Bench, incidents: u32) {
+    let start = now().secs();
+    let settings = bench.console.store.settings().console().await.unwrap();
+    let engine = Arc::new(Engine::new(settings, &bench.console.catalogue));
+    let sightings: Vec<_> = (0..incidents)
+        .map(|i| Sighting {
+            id: SightingId::from(u128::from(i)),
+            at: Timestamp::from_secs(start - 100),
+            subject: Subject::Bird(NodeId::new([9; 8])),
+            kind: Cow::Borrowed("sshlogin"),
+            logtype: 4002,
+            src: Endpoint {
+                ip: Ipv4Addr::from_bits(0x0a00_0000 + i).into(),
+                port: 999,
+            },
+            dst: Endpoint {
+                ip: [10, 1, 4, 2].into(),
+                port: if i % 2 == 0 { 22 } else { 2222 },
+            },
+            fields: serde_json::value::to_raw_value(
+                &json!({"USERNAME": if i == 0 { "mallory" } else { "root" }, "PASSWORD": "x"}),
+            )
+            .unwrap(),
+        })
+        .collect();
+    for batch in sightings.chunks(5_000) {
+        let incidents = bench.console.store.incidents();
+        incidents.record(batch, engine.clone()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_long_search_is_cut_says_so_and_goes_on() {
+    let bench = Bench::new().await;
+    fill(&bench, 250).await;
+    let catalogue = &bench.console.catalogue;
+    let query = super::query::Query::parse("user:mallory", now(), catalogue);
+    let store = &bench.console.store;
+    let mut cursor = None;
+    let mut parts = 0;
+    loop {
+        let part = super::rows::list_for(store, &query, cursor, Duration::ZERO)
+            .await
+            .unwrap();
+        parts += 1;
+        cursor = part.cursor;
+        if cursor.is_none() {
+            assert_eq!(part.rows.len(), 1);
+            assert!(part.problems.is_empty(), "{:?}", part.problems);
+            break;
+        }
+        assert!(part.rows.is_empty());
+        assert!(part.problems[0].contains("not yet"), "{:?}", part.problems);
+    }
+    assert_eq!(parts, 3);
 }
 
 #[tokio::test]
@@ -480,6 +546,17 @@ async fn a_change_is_told_by_the_stream() {
         "data: 42\n\n",
         "two changes told as one"
     );
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_console_does() {
+    let bench = Bench::new().await;
+    let (cookie, _) = bench.sign_in().await;
+    let mut body = bench.get("/live", &cookie).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    bench.console.stop.send_replace(true);
+    let end = tokio::time::timeout(Duration::from_secs(1), body.frame()).await;
+    assert!(end.expect("it ends at once").is_none());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Questions about incidents.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use coalmine_core::{Endpoint, Subject, Timestamp};
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{BucketCount, Filter, Incident, IncidentPage, Page, StoredEvent, Unacknowledged};
 use crate::Result;
-use crate::driver::{Driver, Row, Value, contains, placeholders, values};
+use crate::driver::{Driver, Row, Value, contains, escaped, placeholders, values};
 use crate::flocks::DEFAULT;
 
 /// Placeholders in one statement at most.
@@ -68,12 +68,45 @@ pub(crate) fn plan(db: &mut dyn Driver, filter: &Filter) -> Result<Vec<String>> 
 }
 
 /// Matching incidents, newest update first.
-pub(super) fn list(db: &mut dyn Driver, filter: &Filter, limit: usize) -> Result<Vec<Incident>> {
-    let (wheres, mut params) = conditions(filter);
+pub(super) fn list(
+    db: &mut dyn Driver,
+    filter: &Filter,
+    start: Option<i64>,
+    limit: usize,
+) -> Result<Vec<Incident>> {
+    let (mut wheres, mut params) = conditions(filter);
+    if let Some(start) = start {
+        wheres.push_str(" AND updated_id <= ?");
+        params.push(start.into());
+    }
     params.push(limit.into());
-    let sql =
-        format!("SELECT {COLUMNS} FROM {TABLES} WHERE {wheres} ORDER BY updated_id DESC LIMIT ?");
-    incidents(db, &sql, &params)
+    incidents(db, &page_sql(&wheres, "DESC"), &params)
+}
+
+pub(super) fn with_event(
+    db: &mut dyn Driver,
+    rows: &[i64],
+    text: &str,
+    limit_each: usize,
+    accept: &dyn Fn(&str) -> bool,
+) -> Result<HashSet<i64>> {
+    let pattern = contains(text);
+    let mut found = HashSet::new();
+    for row in rows {
+        let events = db.query(
+            "SELECT fields FROM (SELECT lower(fields) AS lowered, fields FROM events \
+             WHERE incident = ? ORDER BY happened, id LIMIT ?) AS oldest \
+             WHERE lowered LIKE ? ESCAPE '\\'",
+            &values![*row, limit_each, &pattern],
+        )?;
+        for mut event in events {
+            if accept(&event.text()?) {
+                found.insert(*row);
+                break;
+            }
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn get(db: &mut dyn Driver, key: &str) -> Result<Option<Incident>> {
@@ -247,6 +280,13 @@ pub(super) fn conditions(filter: &Filter) -> (String, Vec<Value>) {
     }
     if let Some(source) = &filter.src_host {
         also("i.src_host = ?", source.into());
+    }
+    if let Some(prefix) = &filter.src_prefix {
+        let pattern = format!("{}%", escaped(prefix));
+        also("i.src_host LIKE ? ESCAPE '\\'", pattern.into());
+    }
+    if let Some(port) = filter.dst_port {
+        also("i.dst_port = ?", port.into());
     }
     if let Some(flocks) = &filter.flocks {
         sql.push_str(&format!(
