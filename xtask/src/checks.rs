@@ -172,18 +172,24 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// Makes the files right in `kept` those of `fresh`; folders in it stay.
+pub fn replace(fresh: &Path, kept: &Path) -> Result<()> {
+    fs::create_dir_all(kept)?;
+    for name in names(kept) {
+        fs::remove_file(kept.join(name))?;
+    }
+    for name in names(fresh) {
+        fs::copy(fresh.join(&name), kept.join(&name))?;
+    }
+    Ok(())
+}
+
 /// Names of files that differ between `fresh` and `kept`, or are in one only.
 pub fn compare(fresh: &Path, kept: &Path) -> Result<Vec<String>> {
-    let names = |folder: &Path| -> Vec<String> {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries
-            .filter(|entry| entry.path().is_file())
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect();
-        names.sort();
-        names
-    };
     let mut all = names(fresh);
+    if all.is_empty() {
+        bail!("nothing was generated");
+    }
     all.extend(names(kept));
     all.sort();
     all.dedup();
@@ -192,6 +198,14 @@ pub fn compare(fresh: &Path, kept: &Path) -> Result<Vec<String>> {
         .into_iter()
         .filter(|name| read(fresh, name) != read(kept, name))
         .collect())
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.path().is_file())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod checks;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -40,7 +41,7 @@ enum Chore {
     Layers,
     /// List long files; fail on too long ones.
     Sizes,
-    /// Run every fuzz target for a short while.
+    /// Run every fuzz target for a short while (not part of `ci`: it takes a nightly toolchain).
     Fuzz {
         /// Seconds for each.
         #[arg(long, default_value_t = 10)]
@@ -66,113 +67,169 @@ fn main() -> ExitCode {
     }
 }
 
-/// All checks, the quick ones first. Tests run optimised so that dependencies are built once for
-/// them and for the program under test.
+/// All checks, the quick ones first. Everything is built optimised, clippy's share too: what the C
+/// libraries compile to is then made once.
 fn ci() -> Result<()> {
-    cargo(&["fmt", "--all", "--check"])?;
-    checks::layers()?;
-    checks::sizes(&root())?;
+    let begun = Instant::now();
+    if provided("fmt", "rustfmt")? {
+        step("format", || cargo(&["fmt", "--all", "--check"]))?;
+    }
+    step("layers", checks::layers)?;
+    step("sizes", || checks::sizes(&root()))?;
     if installed("deny") {
-        cargo(&["deny", "check"])?;
+        step("licences", || {
+            cargo(&["deny", "check", "licenses", "bans", "sources"])
+        })?;
     } else {
-        println!("note: cargo-deny isn't installed, so licences and advisories went unchecked");
+        println!("note: cargo-deny isn't installed, so licences went unchecked");
     }
-    cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--release",
-        "--",
-        "-D",
-        "warnings",
-    ])?;
-    generated("docs", "docs/reference", true)?;
-    generated("golden", "docs/reference/events", true)?;
-    if installed("nextest") {
-        cargo(&["nextest", "run", "--workspace", "--release"])?;
-    } else {
-        cargo(&["test", "--workspace", "--release", "--all-targets"])?;
+    if provided("clippy", "clippy")? {
+        step("clippy", || {
+            let all = ["clippy", "--release", "--workspace", "--all-targets"];
+            cargo(&[&all[..], &["--", "-D", "warnings"]].concat())
+        })?;
     }
-    fuzz(10)
+    step("build", || cargo(BUILD))?;
+    step("docs", || generated("docs", "docs/reference", true))?;
+    step("golden", || {
+        generated("golden", "docs/reference/events", true)
+    })?;
+    step("tests", tests)?;
+    println!("\nEverything holds ({} s).", begun.elapsed().as_secs());
+    Ok(())
+}
+
+const BUILD: &[&str] = &["build", "--release", "--package", "coalmine"];
+
+/// Runs all tests. Building them leaves a `coalmine` with test aids inside where the true one was,
+/// so the program under test is a copy of that.
+fn tests() -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("coalmine-ci-{}", std::process::id()));
+    let program = folder.join("coalmine");
+    std::fs::create_dir_all(&folder)?;
+    let outcome = std::fs::copy(built(), &program)
+        .context("copy the program")
+        .and_then(|_| {
+            let nextest = ["nextest", "run", "--release", "--workspace"];
+            let plain = ["test", "--release", "--workspace"];
+            let mut command = command(if installed("nextest") {
+                &nextest
+            } else {
+                &plain
+            });
+            run(command.env("COALMINE_BIN", &program))
+        });
+    let _ = std::fs::remove_dir_all(&folder);
+    outcome
+}
+
+/// Says what begins and, after it, how long it took.
+fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    println!("\n== {name}");
+    let begun = Instant::now();
+    work().with_context(|| format!("{name} failed"))?;
+    println!("== {name}: {:.1} s", begun.elapsed().as_secs_f32());
+    Ok(())
+}
+
+/// Whether the toolchain has a component. On a build server it must; elsewhere a note will do.
+fn provided(subcommand: &str, component: &str) -> Result<bool> {
+    if installed(subcommand) {
+        return Ok(true);
+    }
+    let advice = format!("the toolchain lacks {component}: `rustup component add {component}`");
+    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+        bail!(advice);
+    }
+    println!("note: {advice}; its check is skipped");
+    Ok(false)
 }
 
 /// Generates pages with the program's own hidden commands, or compares what they'd write.
-fn generated(command: &str, folder: &str, check: bool) -> Result<()> {
+fn generated(name: &str, folder: &str, check: bool) -> Result<()> {
+    cargo(&[BUILD, &["--quiet"]].concat())?;
     let target = root().join(folder);
-    if !check {
-        return generate(command, &target);
-    }
-    let fresh = std::env::temp_dir().join(format!("coalmine-{command}-{}", std::process::id()));
-    let differences = generate(command, &fresh).and_then(|()| checks::compare(&fresh, &target));
+    let fresh = std::env::temp_dir().join(format!("coalmine-{name}-{}", std::process::id()));
+    let outcome = run(Command::new(built()).arg(name).arg(&fresh)).and_then(|()| {
+        if check {
+            checks::compare(&fresh, &target)
+        } else {
+            checks::replace(&fresh, &target).map(|()| Vec::new())
+        }
+    });
     let _ = std::fs::remove_dir_all(&fresh);
-    let differences = differences?;
+    let differences = outcome?;
     if differences.is_empty() {
         return Ok(());
     }
     bail!(
-        "{folder} is out of date, run `cargo xtask {command}`: {}",
+        "{folder} is out of date, run `cargo xtask {name}`: {}",
         differences.join(", ")
     );
 }
 
-fn generate(command: &str, into: &Path) -> Result<()> {
-    let into = into.to_str().context("a path that isn't UTF-8")?;
-    cargo(&[
-        "run",
-        "--quiet",
-        "--release",
-        "--package",
-        "coalmine",
-        "--",
-        command,
-        into,
-    ])
-}
-
 fn fuzz(seconds: u32) -> Result<()> {
-    let fuzz = root().join("fuzz");
-    if !fuzz.exists() || !installed("fuzz") {
-        println!("note: cargo-fuzz or the fuzz folder isn't there, so nothing was fuzzed");
+    if !installed("+nightly") || !installed("fuzz") {
+        println!(
+            "note: nothing was fuzzed; that takes a nightly toolchain and `cargo install cargo-fuzz`"
+        );
         return Ok(());
     }
-    let list = Command::new("cargo")
-        .args(["+nightly", "fuzz", "list"])
-        .current_dir(root())
+    let list = command(&["+nightly", "fuzz", "list"])
         .output()
-        .context("list fuzz targets")?;
-    for target in String::from_utf8_lossy(&list.stdout).lines() {
-        cargo(&[
-            "+nightly",
-            "fuzz",
-            "run",
-            target,
-            "--",
-            &format!("-max_total_time={seconds}"),
-        ])?;
+        .context("list the fuzz targets")?;
+    let targets = String::from_utf8_lossy(&list.stdout);
+    if !list.status.success() || targets.trim().is_empty() {
+        bail!(
+            "no fuzz targets are found: {}",
+            String::from_utf8_lossy(&list.stderr)
+        );
+    }
+    step("build", || cargo(&["+nightly", "fuzz", "build"]))?;
+    for target in targets.lines() {
+        let time = format!("-max_total_time={seconds}");
+        step(target, || {
+            cargo(&["+nightly", "fuzz", "run", target, "--", &time])
+        })?;
     }
     Ok(())
 }
 
 fn installed(subcommand: &str) -> bool {
-    Command::new("cargo")
-        .args([subcommand, "--version"])
+    command(&[subcommand, "--version"])
         .output()
         .is_ok_and(|output| output.status.success())
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {
     println!("cargo {}", arguments.join(" "));
-    // `cargo` of the path honours the toolchain file and `+nightly` alike.
-    let status = Command::new("cargo")
+    run(&mut command(arguments))
+}
+
+/// `cargo` of the path, which honours the toolchain file and `+nightly` alike.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command
         .args(arguments)
         .current_dir(root())
-        .env_remove("CARGO")
-        .status()
-        .context("start cargo")?;
+        .env_remove("CARGO");
+    command
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("start {name}"))?;
     if !status.success() {
-        bail!("cargo {} failed", arguments.first().copied().unwrap_or(""));
+        bail!("{name} ended with {status}");
     }
     Ok(())
+}
+
+/// The optimised program, where [`BUILD`] leaves it.
+fn built() -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root().join(target).join("release/coalmine")
 }
 
 fn root() -> PathBuf {
