@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | docs | golden | layers | sizes | fuzz`.
+//! The project's own chores: `cargo xtask ci | docs | golden | layers | licences | sizes | fuzz`.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -6,6 +6,7 @@
 )]
 
 mod checks;
+mod licences;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -39,6 +40,8 @@ enum Chore {
     },
     /// Check who uses whom.
     Layers,
+    /// Check the dependencies against `deny.toml`.
+    Licences,
     /// List long files; fail on too long ones.
     Sizes,
     /// Run every fuzz target for a short while (not part of `ci`: it takes a nightly toolchain).
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Chore::Docs { check } => generated("docs", "docs/reference", check),
         Chore::Golden { check } => generated("golden", "docs/reference/events", check),
         Chore::Layers => checks::layers(),
+        Chore::Licences => licences::check(&root()),
         Chore::Sizes => checks::sizes(&root()),
         Chore::Fuzz { seconds } => fuzz(seconds),
     };
@@ -76,13 +80,7 @@ fn ci() -> Result<()> {
     }
     step("layers", checks::layers)?;
     step("sizes", || checks::sizes(&root()))?;
-    if installed("deny") {
-        step("licences", || {
-            cargo(&["deny", "check", "licenses", "bans", "sources"])
-        })?;
-    } else {
-        println!("note: cargo-deny isn't installed, so licences went unchecked");
-    }
+    step("licences", || licences::check(&root()))?;
     if provided("clippy", "clippy")? {
         step("clippy", || {
             let all = ["clippy", "--release", "--workspace", "--all-targets"];
