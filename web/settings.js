@@ -1,13 +1,14 @@
 // Settings of this browser and of the account.
 import { failure, h, toast } from "./dom.js";
 import { pagePost } from "./api.js";
+import { ignored } from "./ignore.js";
 import { setUtc, utc } from "./time.js";
 
 export const title = "Settings";
 
 /** Mounts the view. */
 export function open(root) {
-  root.replaceChildren(h("div", { class: "page" }, h("header", {}, h("h1", {}, "Settings")), browser(), password()));
+  root.replaceChildren(h("div", { class: "page" }, h("header", {}, h("h1", {}, "Settings")), browser(), ignored(), password()));
   return {};
 }
 

@@ -39,6 +39,8 @@ pub struct Detail {
     pub going: bool,
     /// Source, bird, times.
     pub facts: Vec<Fact>,
+    /// The rule that would ignore such as this; `None` without a source.
+    pub ignore: Option<Ignore>,
     /// What it usually means and what to do.
     pub advice: [&'static str; 3],
     /// Events counted over time: start in milliseconds, events.
@@ -59,6 +61,14 @@ pub struct Detail {
     pub cursor: Option<usize>,
     /// Newest other incidents of the same source.
     pub related: Vec<Row>,
+}
+
+/// A rule that isn't made yet.
+#[derive(Debug, Serialize)]
+pub struct Ignore {
+    source: IpAddr,
+    /// Destination port.
+    port: u16,
 }
 
 /// One fact.
@@ -174,6 +184,10 @@ pub async fn detail(
         row,
         going,
         facts: facts(incident, before, &events),
+        ignore: (!incident.src.ip.is_unspecified()).then_some(Ignore {
+            source: incident.src.ip,
+            port: incident.dst.port,
+        }),
         advice: advice(&incident.kind),
         marks: marks.into_iter().map(|(at, n)| (at.millis(), n)).collect(),
         step: u64::try_from(step.as_millis()).unwrap_or(1).max(1),

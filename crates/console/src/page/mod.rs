@@ -5,6 +5,7 @@
 
 mod answer;
 mod assets;
+mod ignore;
 mod incident;
 mod inert;
 mod live;
@@ -83,6 +84,7 @@ pub fn router(console: Shared) -> Router {
         .route("/page/strip", get(page_strip))
         .route("/page/incident", get(page_incident))
         .route("/page/events", get(page_events))
+        .route("/page/ignored", get(ignore::would_hide))
         .route("/page/kinds", get(page_kinds))
         .route("/page/password", post(session::change_password));
     for (path, _) in VIEWS.iter().skip(1) {

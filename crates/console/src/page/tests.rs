@@ -232,6 +232,7 @@ async fn a_stranger_sees_only_the_sign_in() {
             "/page/incident?hash=x",
             "/page/events?hash=x",
             "/page/kinds",
+            "/page/ignored?src_ip=10.0.0.1",
             "/live",
         ] {
             let response = bench.get(path, cookie).await;
@@ -461,6 +462,41 @@ async fn a_long_search_is_cut_says_so_and_goes_on() {
         assert!(part.problems[0].contains("not yet"), "{:?}", part.problems);
     }
     assert_eq!(parts, 3);
+}
+
+#[tokio::test]
+async fn an_ignore_rule_says_what_it_would_have_hidden() {
+    let bench = Bench::new().await;
+    let (cookie, _) = bench.sign_in().await;
+    fill(&bench, 2).await;
+    bench.record(&[("root", "1")]).await;
+    for (rule, hidden) in [
+        ("src_ip=10.1.4.7", 1),
+        ("src_ip=10.1.4.7&dst_port=22", 1),
+        ("src_ip=10.1.4.7&dst_port=23", 0),
+        ("src_ip=10.0.0.1&dst_port=2222", 1),
+        ("src_ip=%3A%3Affff%3A10.0.0.1", 1),
+        ("src_ip=10.0.0.2", 0),
+    ] {
+        let response = bench.get(&format!("/page/ignored?{rule}"), &cookie).await;
+        assert_eq!(json_of(response).await["hidden"], hidden, "{rule}");
+    }
+    for rule in [
+        "",
+        "src_ip=house",
+        "src_ip=10.0.0.1&dst_port=70000",
+        "src_ip=10.0.0.1&dst_port=0",
+    ] {
+        let response = bench.get(&format!("/page/ignored?{rule}"), &cookie).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{rule}");
+    }
+    let stranger = bench.get("/page/ignored?src_ip=10.0.0.1", "").await;
+    assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED);
+    let rows = json_of(bench.get("/page/rows?q=src:10.1.4.7", &cookie).await).await;
+    let hash = rows["rows"][0]["hash"].as_str().unwrap();
+    let path = format!("/page/incident?hash={hash}");
+    let detail = json_of(bench.get(&path, &cookie).await).await;
+    assert_eq!(detail["ignore"], json!({"source": "10.1.4.7", "port": 22}));
 }
 
 #[tokio::test]
