@@ -27,10 +27,10 @@ export function announce(text) {
   document.getElementById("live").textContent = text;
 }
 
-/** A short message at the corner; also announced. */
+/** A short message at the corner; the announcement says it to screen readers. */
 export function toast(text) {
   document.querySelector(".toast")?.remove();
-  const node = h("div", { class: "toast" }, text);
+  const node = h("div", { class: "toast", "aria-hidden": "true" }, text);
   document.body.append(node);
   announce(text);
   setTimeout(() => node.remove(), 6000);
