@@ -13,6 +13,7 @@
 mod console;
 mod durability;
 mod nest;
+mod page;
 mod products;
 mod services;
 mod story;

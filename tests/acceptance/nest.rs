@@ -170,6 +170,11 @@ impl Nest {
     /// Runs `python -m` style code with the official client's configuration in place; what it
     /// prints as JSON.
     pub fn python(&self, code: &str) -> Option<Value> {
+        self.python_with(code, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn python_with(&self, code: &str, more: &[(&str, &str)]) -> Option<Value> {
         let python = python()?;
         let run = &self.run;
         let output = Command::new(python)
@@ -178,6 +183,7 @@ impl Nest {
             .env("CLIENT_CONFIG", run["client_config"].as_str().unwrap())
             .env("REQUESTS_CA_BUNDLE", run["ca_file"].as_str().unwrap())
             .env("CONSOLE_URL", run["console_url"].as_str().unwrap())
+            .envs(more.iter().copied())
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

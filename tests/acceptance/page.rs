@@ -1,0 +1,66 @@
+//! The page in a real browser, from sign-in to sign-out.
+
+use serde_json::json;
+
+use crate::nest::{Nest, QUICK, have};
+
+/// What the page is driven by.
+const SCRIPT: &str = include_str!("../python/page.py");
+/// What somebody typed as a user name, and as a password.
+const USER: &str = "<script>window.hit=1</script>";
+const PASSWORD: &str = "\"><img src=x onerror=window.hit=1>";
+
+#[test]
+fn a_day_on_duty_in_the_browser() {
+    if !have("chromedriver") {
+        return;
+    }
+    let nest = Nest::start(QUICK);
+    let password = std::fs::read_to_string(nest.run["page_password_file"].as_str().unwrap());
+    let task = json!({
+        "url": nest.run["console_url"],
+        "password": password.unwrap().trim(),
+        "host": nest.address.to_string(),
+        "source": "127.0.0.1",
+        "ftp_port": nest.port("ftp"),
+        "http_port": nest.run["tokens"]["http_port"],
+    });
+    let Some(seen) = nest.python_with(SCRIPT, &[("PAGE_TASK", &task.to_string())]) else {
+        return;
+    };
+    println!("an incident appears after {} s", seen["live_seconds"]);
+    let text = |name: &str| {
+        let text = seen[name].as_str();
+        text.unwrap_or_else(|| panic!("no {name} in {seen:#}"))
+            .to_owned()
+    };
+    assert!(text("signed_out_title").starts_with("Sign in"));
+    assert!(text("empty").contains("Silence is good."), "{seen:#}");
+    assert!(seen["live_seconds"].as_f64().unwrap() < 2.0, "{seen:#}");
+    assert_eq!(seen["kept"], true, "it came without a reload");
+    assert!(text("row").starts_with("127.0.0.1 tried an FTP login on files-02"));
+
+    assert!(text("tried_hidden").contains(USER), "{seen:#}");
+    assert!(!text("tried_hidden").contains(PASSWORD), "{seen:#}");
+    assert!(text("tried_shown").contains(PASSWORD), "{seen:#}");
+    assert_eq!(seen["hit"], false, "what was typed stays text");
+
+    assert!(text("would_hide").contains("1 incident of"), "{seen:#}");
+    assert!(text("rule").contains(&nest.port("ftp").to_string()));
+    assert!(
+        text("row_after_ignored").contains("tried an FTP login on"),
+        "what is ignored joins nothing: {seen:#}"
+    );
+    assert_eq!(seen["rows_after_delete"], 0);
+    assert!(text("token_row").contains("in the wiki <b>page</b>"));
+    assert_eq!(seen["window_scrolls"], false, "there is one scroll bar");
+    for name in ["phone_width", "phone_width_incident"] {
+        assert!(
+            seen[name].as_u64().is_some_and(|width| width <= 360),
+            "nothing is cut off on a phone: {seen:#}"
+        );
+    }
+    assert_eq!(seen["signed_out"], "/login");
+    assert_eq!(seen["console"], json!([]), "the browser has no complaint");
+    assert_eq!(nest.count("FTP Login Attempt"), 1, "one is deleted");
+}
