@@ -140,8 +140,7 @@ impl Server for Coalmine {
         let mut seen = 0;
         for incident in self.incidents()? {
             if incident["summary"] == protocol.title() {
-                let count = &incident["description"]["events_count"];
-                seen += count.as_str().unwrap_or("0").parse::<usize>()?;
+                seen += usize::try_from(incident["events_count"].as_u64().unwrap_or(0))?;
             }
         }
         Ok(seen)

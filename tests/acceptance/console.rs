@@ -33,7 +33,7 @@ before = console.incidents.unacknowledged()
 i = before[0]
 e = i.events[0]
 facts = dict(summary=i.summary, description=i.description, logtype=i.logtype, src_host=i.src_host,
-    dst_port=str(i.dst_port), name=i.name, events=len(i.events), username=e.username, password=e.password,
+    dst_port=str(i.dst_port), node=i.node_id, events=len(i.events), username=e.username, password=e.password,
     has_time=e.timestamp_std is not None)
 i.acknowledge()
 left = len(console.incidents.unacknowledged())
@@ -54,7 +54,7 @@ print(json.dumps(dict(facts=facts, before=len(before), left=left, acked=len(acke
         json!({
             "facts": {
                 "summary": "FTP Login Attempt", "description": "FTP Login Attempt", "logtype": "2000",
-                "src_host": "127.0.0.1", "dst_port": port.to_string(), "name": "files-02", "events": 1,
+                "src_host": "127.0.0.1", "dst_port": port.to_string(), "node": nest.run["birds"][0]["node_id"], "events": 1,
                 "username": "alice", "password": "wonder", "has_time": true,
             },
             "before": 1, "left": 0, "acked": 1, "state": "True", "back": 1, "end": 0,
@@ -70,8 +70,8 @@ fn canarytools_sees_devices_flocks_and_tokens() {
 devices = console.devices.all()
 d = devices[0]
 flocks = console.flocks.all()
-made = console.tokens.create(memo='by the client', kind=canarytools.CanaryTokenKinds.KIND_HTTP)
-dns = console.tokens.create(memo='second', kind=canarytools.CanaryTokenKinds.KIND_DNS)
+made = console.tokens.create(memo='by the client', kind=canarytools.CanaryTokenKinds.HTTP)
+dns = console.tokens.create(memo='second', kind=canarytools.CanaryTokenKinds.DNS)
 again = console.tokens.get_token(made.canarytoken)
 names = sorted(t.memo for t in console.tokens.all())
 made.update(memo='renamed')
@@ -113,7 +113,7 @@ fn schemathesis_finds_no_server_error() {
     }
     let nest = Nest::start(QUICK);
     let url = nest.run["console_url"].as_str().unwrap();
-    let key = nest.coalmine(&["key", "create", "--role", "admin", "--note", "fuzzing"]);
+    let key = nest.coalmine(&["key", "create", "--role", "admin", "fuzzing"]);
     let key = key
         .split_whitespace()
         .find(|w| w.len() == 32 && w.bytes().all(|b| b.is_ascii_hexdigit()));

@@ -26,6 +26,10 @@ login_delay_ms = 20
 [[bird.ssh]]
 auth_delay_ms = 20
 keyboard_interactive = true
+[[bird.http]]
+login_delay_ms = 20
+[[bird.https]]
+login_delay_ms = 20
 ";
 
 /// A running program; stopped when dropped.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::nest::{Nest, QUICK, client, client_with_input, have};
+use crate::nest::{Nest, QUICK, await_some, client, client_with_input, have};
 
 /// The fields of an event that don't depend on when it happened.
 fn fields(event: &Value) -> Value {
@@ -171,33 +171,58 @@ fn hydra_with_500_passwords_is_one_incident_of_500_events() {
         return;
     }
     let nest = Nest::start(QUICK);
-    let list: Vec<String> = (0..500).map(|n| format!("Password{n}")).collect();
-    let file = nest.dir.path().join("passwords");
-    std::fs::write(&file, list.join("\n") + "\n").unwrap();
-    let said = client(
-        "hydra",
-        &[
-            "-I",
-            "-t",
-            "16",
-            "-l",
-            "root",
-            "-P",
-            file.to_str().unwrap(),
-            "-s",
-            &nest.port("ssh").to_string(),
-            &format!("ssh://{}", nest.address),
-        ],
-    );
-    let incident = nest.incident("SSH Login Attempt", 500);
-    let mut seen: Vec<String> = events(&incident)
+    for (module, title) in [
+        ("ftp", "FTP Login Attempt"),
+        ("mysql", "MySQL Login Attempt"),
+    ] {
+        let list: Vec<String> = (0..500).map(|n| format!("Password{n}")).collect();
+        let said = hydra_list(&nest, module, nest.port(module), &list);
+        let incident = nest.incident(title, 500);
+        assert_eq!(
+            incident["description"]["events"].as_array().unwrap().len(),
+            500
+        );
+        assert!(said.contains("0 valid password"), "{said}");
+        if module == "ftp" {
+            let mut seen = passwords(&incident);
+            let mut wanted = list;
+            seen.sort();
+            wanted.sort();
+            assert_eq!(seen, wanted);
+        }
+    }
+}
+
+/// OpenSSH ends a connection at the sixth wrong password, and hydra then tries that one again: every
+/// password is seen, some twice, as on the wire.
+#[test]
+fn hydra_at_ssh_is_one_incident_with_every_password() {
+    if !have("hydra") {
+        return;
+    }
+    let nest = Nest::start(QUICK);
+    let list: Vec<String> = (0..60).map(|n| format!("Password{n}")).collect();
+    let said = hydra_list(&nest, "ssh", nest.port("ssh"), &list);
+    let missing = || {
+        let all = nest.api("incidents/all");
+        let incidents = all["incidents"].as_array().unwrap();
+        assert!(incidents.len() <= 1, "one attack is one incident: {all:#}");
+        let seen: Vec<_> = incidents.iter().flat_map(passwords).collect();
+        list.iter()
+            .filter(|p| !seen.contains(p))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let done = await_some(|| missing().is_empty().then_some(()));
+    assert!(done.is_some(), "not seen: {:?}\n{said}", missing());
+}
+
+/// The passwords of an incident's events.
+fn passwords(incident: &Value) -> Vec<String> {
+    events(incident)
         .iter()
-        .map(|e| e["PASSWORD"].as_str().unwrap().to_owned())
-        .collect();
-    let mut wanted = list;
-    seen.sort();
-    wanted.sort();
-    assert_eq!(seen, wanted, "{said}");
+        .map(|event| event["PASSWORD"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -485,7 +510,7 @@ fn ntp_monlist_is_seen_and_never_answered() {
 
 /// nmap repeats its unanswered question, so the number of events is its own.
 fn await_monlist(nest: &Nest, said: &str) -> Value {
-    crate::nest::await_some(|| {
+    await_some(|| {
         let all = nest.api("incidents/all");
         let all = all["incidents"].as_array()?.clone();
         all.into_iter()
@@ -496,14 +521,30 @@ fn await_monlist(nest: &Nest, said: &str) -> Value {
 
 /// Three passwords by hydra.
 fn hydra(nest: &Nest, module: &str, port: u16) {
-    let file = nest.dir.path().join("three");
-    std::fs::write(&file, "alpha\nbravo\ncharlie\n").unwrap();
-    let said = client(
+    let said = hydra_list(
+        nest,
+        module,
+        port,
+        &["alpha", "bravo", "charlie"].map(str::to_owned),
+    );
+    assert!(said.contains("0 valid password"), "{said}");
+}
+
+/// A list of passwords by hydra; what it printed.
+fn hydra_list(nest: &Nest, module: &str, port: u16, list: &[String]) -> String {
+    let file = nest.dir.path().join("passwords");
+    std::fs::write(&file, list.join("\n") + "\n").unwrap();
+    let tasks = if list.len() > 10 && module != "mysql" {
+        "16"
+    } else {
+        "4"
+    };
+    client(
         "hydra",
         &[
             "-I",
             "-t",
-            "1",
+            tasks,
             "-l",
             "admin",
             "-P",
@@ -512,6 +553,5 @@ fn hydra(nest: &Nest, module: &str, port: u16) {
             &port.to_string(),
             &format!("{module}://{}", nest.address),
         ],
-    );
-    assert!(said.contains("0 valid password"), "{said}");
+    )
 }

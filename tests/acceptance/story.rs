@@ -10,7 +10,13 @@ use crate::nest::{Nest, QUICK, await_some, program};
 fn up_poke_incidents_stop_and_up_again() {
     let nest = Nest::start(QUICK);
     let screen = nest.log();
-    for wanted in ["https://", "ssh", "mysql", "tftp", "password"] {
+    for wanted in [
+        "https://",
+        "SSH server",
+        "MySQL server",
+        "TFTP server",
+        "password",
+    ] {
         assert!(
             screen.contains(wanted),
             "the first screen names {wanted}:\n{screen}"

@@ -10,6 +10,8 @@ use coalmine::terminal;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A huge page for each of the allocator's small areas would double what an idle program takes.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let cli = Cli::parse();
     match cli.run() {
         Ok(code) => code,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use coalmine_core::decoy::{
     BoxFuture, Context, DecoyKind, Limits, Poke, Seen, Service, Sink, Stream, Streams, Transport,
 };
-use coalmine_core::settings::{Fault, any, one_line};
+use coalmine_core::settings::{pause, Fault, any, one_line};
 use coalmine_core::{Bird, Event, Seed, event, settings, text};
 use russh::client;
 use russh::keys::PublicKeyOrCertificate;
@@ -86,7 +86,7 @@ settings! {
         keyboard_interactive: bool => "keyboard_interactive" = false, any;
         /// How long a wrong password is refused, in milliseconds, give or take a quarter.
         /// Debian's PAM takes 2000.
-        auth_delay_ms: u16 => "auth_delay_ms" = 2000, delay;
+        auth_delay_ms: u16 => "auth_delay_ms" = 2000, pause;
         /// Whether connections and client versions are reported too.
         connection_alerts: bool => "connection_alerts" = false, any;
         /// Whether only attempts with watched credentials are reported.
@@ -107,17 +107,6 @@ fn ident_line(version: &str) -> Result<(), String> {
 fn banner(text: &str) -> Result<(), String> {
     if text.len() > MAX_BANNER {
         return Err(format!("must be at most {MAX_BANNER} bytes long"));
-    }
-    Ok(())
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the shape of a setting's check"
-)]
-fn delay(millis: &u16) -> Result<(), String> {
-    if *millis > 10_000 {
-        return Err("must be at most 10000".to_owned());
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use coalmine_core::decoy::{
     Broken, Context, DecoyKind, Limits, Out, Poke, Service, Session, Sessions, Step, Transport,
 };
-use coalmine_core::settings::{Fault, any};
+use coalmine_core::settings::{pause, Fault, any};
 use coalmine_core::text::printable;
 use coalmine_core::{Bird, Event, Seed, Timestamp, choice, event, settings};
 use serde_json::{Map, Value};
@@ -93,6 +93,9 @@ settings! {
         password_prompt: String => "password_prompt" = String::new(), words;
         /// Answer to a wrong password; empty for the product's own.
         authentication_failed_prompt: String => "authentication_failed_prompt" = String::new(), words;
+        /// Pause after a wrong password in milliseconds, give or take a quarter; Cisco IOS has
+        /// none. 3000 is Debian's `pam_faildelay`.
+        login_delay_ms: u16 => "login_delay_ms" = 3000, pause;
     }
 }
 
@@ -198,8 +201,13 @@ impl Persona {
             } else {
                 b"\r\nLogin timed out after 60 seconds.\r\n"
             },
-            // pam_faildelay waits 3 s and PAM adds or takes up to a quarter.
-            delay: if cisco { (0, 1) } else { (2250, 3750) },
+            // PAM adds or takes up to a quarter.
+            delay: if cisco {
+                (0, 1)
+            } else {
+                let mean = u64::from(settings.login_delay_ms);
+                (mean / 4 * 3, mean / 4 * 5)
+            },
         }
     }
 }
@@ -223,6 +231,7 @@ impl Sessions for Telnet {
             refused: Vec::new(),
             term_size: String::new(),
             term_type: String::new(),
+            asking_type: Asking::No,
         };
         out.send(self.0.hello);
         if self.0.second.is_some() {
@@ -264,6 +273,7 @@ struct Talk {
     refused: Vec<(u8, u8)>,
     term_size: String,
     term_type: String,
+    asking_type: Asking,
 }
 
 impl Session for Talk {
@@ -421,6 +431,10 @@ impl Talk {
 
     /// A wish or an answer about an option.
     fn option(&mut self, verb: u8, option: u8, out: &mut Out) {
+        if self.persona.product == Product::BusyBox {
+            self.busybox_option(verb, option, out);
+            return;
+        }
         if matches!(verb, WILL | WONT) && self.unanswered.contains(&option) {
             self.unanswered.retain(|o| *o != option);
             if verb == WILL {
@@ -438,10 +452,6 @@ impl Talk {
             }
             return;
         }
-        // BusyBox hears wishes and answers none.
-        if self.persona.product == Product::BusyBox {
-            return;
-        }
         let (verb, known) = match verb {
             DO => (WONT, [1, 3, 5].contains(&option)),
             WILL => (DONT, [0, 1, 3, 6, NAWS, 33, 34].contains(&option)),
@@ -450,6 +460,22 @@ impl Talk {
         if !known && !self.refused.contains(&(verb, option)) {
             self.refused.push((verb, option));
             out.send([IAC, verb, option]);
+        }
+    }
+
+    /// BusyBox hears wishes and answers none. The one liberty taken: who tells a window size is a
+    /// terminal, and is asked for its type; scanners never get here.
+    fn busybox_option(&mut self, verb: u8, option: u8, out: &mut Out) {
+        match (verb, option, self.asking_type) {
+            (WILL, NAWS, Asking::No) => {
+                out.send([IAC, DO, TTYPE]);
+                self.asking_type = Asking::Whether;
+            }
+            (WILL, TTYPE, Asking::Whether) => {
+                out.send([IAC, SB, TTYPE, 1, IAC, SE]);
+                self.asking_type = Asking::Which;
+            }
+            _ => {}
         }
     }
 
@@ -470,6 +496,17 @@ impl Talk {
     fn is_answered(&self) -> bool {
         self.unanswered.is_empty() && self.untold.is_empty()
     }
+}
+
+/// How far a BusyBox login is with asking for the terminal type.
+#[derive(Clone, Copy)]
+enum Asking {
+    /// The client hasn't told a window size.
+    No,
+    /// `DO TERMINAL-TYPE` was said.
+    Whether,
+    /// `SB TERMINAL-TYPE SEND` was said (RFC 1091).
+    Which,
 }
 
 /// Sends data; a byte that would be a command is doubled (RFC 854).

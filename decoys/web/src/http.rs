@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::decoy::{Limits, Poke, Session, Sessions, Step, Transport};
-use coalmine_core::settings::{Fault, any, one_line};
+use coalmine_core::settings::{pause, Fault, any, one_line};
 use coalmine_core::{Bird, Context, DecoyKind, Event, EventKind, Out, Service};
 use serde_json::{Map, Value};
 
@@ -94,7 +94,7 @@ coalmine_core::settings! {
         /// Whether every page load raises an alert; noisy.
         page_load_alerts: bool => "page_load_alerts" = false, any;
         /// How long the product thinks about wrong credentials, in milliseconds, give or take a third.
-        login_delay_ms: u16 => "login_delay_ms" = 475, delay;
+        login_delay_ms: u16 => "login_delay_ms" = 475, pause;
     }
 }
 
@@ -188,18 +188,6 @@ impl Sessions for Server {
     fn open(&self, context: &Context, out: &mut Out) -> Box<dyn Session> {
         Box::new(Connection::open(&self.site, context, out))
     }
-}
-
-/// A check for pauses before an answer: at most ten seconds.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the shape of a setting's check"
-)]
-fn delay(millis: &u16) -> Result<(), String> {
-    if *millis > 10_000 {
-        return Err("must be at most 10000".to_owned());
-    }
-    Ok(())
 }
 
 /// A check for lists of `Name: value`.

@@ -200,3 +200,22 @@ fn bytes_that_look_like_commands_are_doubled_and_seen() {
     assert_eq!(talk.events()[0].1["USERNAME"], "a\\xffb");
     assert_eq!(talk.events()[0].1["PASSWORD"], "\\xff");
 }
+
+#[test]
+fn busybox_asks_a_terminal_for_its_type_and_a_scanner_for_nothing() {
+    let mut talk = Driver::new(&KIND);
+    talk.said();
+    assert!(talk.say([255, 252, 31]).is_empty(), "WONT NAWS");
+    assert!(talk.say([255, 251, 24]).is_empty(), "WILL TTYPE unasked");
+    assert_eq!(talk.say([255, 251, 31]), [255, 253, 24], "WILL NAWS");
+    assert!(talk.say([255, 251, 31]).is_empty(), "only once");
+    assert_eq!(talk.say([255, 251, 24]), [255, 250, 24, 1, 255, 240]);
+    talk.say([255, 250, 31, 0, 80, 0, 24, 255, 240]);
+    talk.say(b"\xff\xfa\x18\x00xterm\xff\xf0root\r\n");
+    talk.say(b"toor\r\n");
+    let (_, event) = talk.events().remove(0);
+    assert_eq!(
+        (&event["TERMSIZE"], &event["TERMTYPE"]),
+        (&"80x24".into(), &"xterm".into())
+    );
+}
