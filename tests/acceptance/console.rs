@@ -34,7 +34,7 @@ i = before[0]
 e = i.events[0]
 facts = dict(summary=i.summary, description=i.description, logtype=i.logtype, src_host=i.src_host,
     dst_port=str(i.dst_port), node=i.node_id, events=len(i.events), username=e.username, password=e.password,
-    has_time=e.timestamp_std is not None)
+    has_time=e.timestamp.year >= 2020)
 i.acknowledge()
 left = len(console.incidents.unacknowledged())
 acked = console.incidents.acknowledged()

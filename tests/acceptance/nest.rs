@@ -76,7 +76,9 @@ impl Nest {
                 panic!("coalmine up ended with {status}:\n{said}");
             }
             let text = std::fs::read(data(&dir).join("run.json")).ok()?;
-            serde_json::from_slice::<Value>(&text).ok()
+            let run = serde_json::from_slice::<Value>(&text).ok()?;
+            // One that a killed program left behind doesn't count.
+            (run["pid"] == child.id()).then_some(run)
         })
         .expect("coalmine up never got ready");
         let client_config =
