@@ -12,7 +12,7 @@ use std::time::Duration;
 use coalmine_core::decoy::{
     BoxFuture, Context, DecoyKind, Limits, Poke, Seen, Service, Sink, Stream, Streams, Transport,
 };
-use coalmine_core::settings::{pause, Fault, any, one_line};
+use coalmine_core::settings::{Fault, any, one_line, pause};
 use coalmine_core::{Bird, Event, Seed, event, settings, text};
 use russh::client;
 use russh::keys::PublicKeyOrCertificate;

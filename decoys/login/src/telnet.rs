@@ -12,7 +12,7 @@ use std::time::Duration;
 use coalmine_core::decoy::{
     Broken, Context, DecoyKind, Limits, Out, Poke, Service, Session, Sessions, Step, Transport,
 };
-use coalmine_core::settings::{pause, Fault, any};
+use coalmine_core::settings::{Fault, any, pause};
 use coalmine_core::text::printable;
 use coalmine_core::{Bird, Event, Seed, Timestamp, choice, event, settings};
 use serde_json::{Map, Value};

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::decoy::{Limits, Poke, Session, Sessions, Step, Transport};
-use coalmine_core::settings::{pause, Fault, any, one_line};
+use coalmine_core::settings::{Fault, any, one_line, pause};
 use coalmine_core::{Bird, Context, DecoyKind, Event, EventKind, Out, Service};
 use serde_json::{Map, Value};
 
