@@ -14,6 +14,8 @@ use tokio::time::timeout;
 
 /// An attempt that takes longer has failed.
 const MAX_TIME: Duration = Duration::from_secs(20);
+/// A Telnet server without a verdict by then has none.
+const MAX_VERDICT: Duration = Duration::from_millis(300);
 /// Longest answer read.
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -147,7 +149,16 @@ async fn telnet(mut stream: TcpStream, n: usize) -> Result<()> {
     stream.write_all(b"admin\r\n").await?;
     until(&mut stream, &[b"assword: "]).await?;
     stream.write_all(format!("pw{n}\r\n").as_bytes()).await?;
-    until(&mut stream, &[b"ncorrect", b"nvalid", b"failed"]).await
+    // A client that doesn't negotiate echo gets no verdict from OpenCanary; the event is there.
+    match timeout(
+        MAX_VERDICT,
+        until(&mut stream, &[b"ncorrect", b"nvalid", b"failed"]),
+    )
+    .await
+    {
+        Ok(verdict) => verdict,
+        Err(_) => Ok(()),
+    }
 }
 
 async fn mysql(mut stream: TcpStream, n: usize) -> Result<()> {

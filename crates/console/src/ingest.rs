@@ -64,20 +64,23 @@ pub async fn record_now(
 /// Messages that share one commit.
 #[derive(Default)]
 struct Batch {
+    /// Emptied of what they carried; kept to be acknowledged.
     deliveries: Vec<Delivery>,
-    sightings: usize,
+    sightings: Vec<Sighting>,
+    reports: Vec<BirdReport>,
 }
 
 impl Batch {
-    fn add(&mut self, delivery: Delivery) {
-        if let Message::Sightings(sightings) = &delivery.message {
-            self.sightings = self.sightings.saturating_add(sightings.len());
+    fn add(&mut self, mut delivery: Delivery) {
+        match &mut delivery.message {
+            Message::Sightings(sightings) => self.sightings.append(sightings),
+            Message::Report(report) => self.reports.push(report.clone()),
         }
         self.deliveries.push(delivery);
     }
 
     fn has_room(&self) -> bool {
-        self.sightings < MAX_BATCH && self.deliveries.len() < MAX_MESSAGES
+        self.sightings.len() < MAX_BATCH && self.deliveries.len() < MAX_MESSAGES
     }
 
     /// Brings everything on disk, then acknowledges it.
@@ -85,19 +88,12 @@ impl Batch {
     /// # Errors
     /// [`StoreError::Closed`] alone.
     async fn commit(self, console: &Console) -> Result<(), StoreError> {
-        let (mut sightings, mut reports) = (Vec::new(), Vec::new());
-        for delivery in &self.deliveries {
-            match &delivery.message {
-                Message::Sightings(some) => sightings.extend(some.iter().cloned()),
-                Message::Report(report) => reports.push(report),
-            }
-        }
         // Reports first: an incident takes its bird's name from them.
         let devices = console.store.devices();
-        for report in reports {
+        for report in &self.reports {
             until_committed("a bird's report", || devices.report(device(report), now())).await?;
         }
-        let sightings: Arc<[Sighting]> = sightings.into();
+        let sightings: Arc<[Sighting]> = self.sightings.into();
         if !sightings.is_empty() {
             until_committed("sightings", || record_now(console, sightings.clone())).await?;
         }

@@ -185,10 +185,6 @@ pub fn one_line(text: &str) -> Result<(), String> {
 }
 
 /// A check for pauses before an answer, in milliseconds: at most ten seconds.
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the shape of a setting's check"
-)]
 pub fn pause(millis: &u16) -> Result<(), String> {
     if *millis > 10_000 {
         return Err("must be at most 10000".to_owned());

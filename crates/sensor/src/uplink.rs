@@ -14,13 +14,23 @@ use crate::{BirdPlan, RunningService, SensorConfig};
 const RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(30);
 
+/// After a small batch the next one gathers for so long: under load a commit then serves many, and
+/// the first sighting after a silence still goes at once.
+const GATHER: Duration = Duration::from_millis(25);
+/// A batch of this many needs no gathering.
+const LARGE_BATCH: usize = 250;
+
 /// Delivers the spool until it's closed and empty.
 pub(crate) async fn run(mut tail: Tail, publisher: Publisher) {
     let mut pause = RETRY;
     while let Some(batch) = tail.batch().await {
+        let small = batch.len() < LARGE_BATCH;
         if publisher.send(Message::Sightings(batch)).await.is_ok() {
             tail.delivered();
             pause = RETRY;
+            if small {
+                tokio::time::sleep(GATHER).await;
+            }
         } else {
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2).min(MAX_RETRY);
