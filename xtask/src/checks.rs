@@ -37,8 +37,6 @@ const LAYERS: &[(&str, &[&str])] = &[
         "coalmine-console",
         &["coalmine-core", "coalmine-store", "coalmine-bus"],
     ),
-    // Shared by all rooms of decoys, in their tests alone.
-    ("coalmine-suite", &["coalmine-core", "coalmine-wire"]),
 ];
 /// What every room of decoys may use.
 const DECOYS: &[&str] = &["coalmine-core", "coalmine-wire"];

@@ -15,8 +15,8 @@ use crate::{generate, incidents, poke, registry, remote, up};
 /// Decoys that notice an intruder at the first touch.
 ///
 /// Coalmine pretends to be machines worth breaking into and plants tokens worth stealing. Nobody
-/// has a reason to touch either, so every touch is an incident: on the page, in the API, and as a
-/// notification.
+/// has a reason to touch either, so every touch is an incident: on the page, in the API and in the
+/// terminal.
 #[derive(Debug, Parser)]
 #[command(
     name = "coalmine",
@@ -176,8 +176,7 @@ enum TokensCommand {
     #[command(after_help = "Examples:\n  \
         coalmine tokens create http --memo 'link in the wiki of the finance team'\n  \
         coalmine tokens create dns --memo 'host name in old backup script'\n  \
-        coalmine tokens create fast-redirect --memo 'intranet' --with browser_redirect_url=https://intranet.example.com/\n  \
-        coalmine tokens create qr-code --memo 'server room' --out qr.png")]
+        coalmine tokens create http --memo 'quiet one' --with browser_scanner_enabled=false")]
     Create {
         /// Kind of token, e.g. http, dns; an unknown one lists all.
         kind: String,

@@ -1,4 +1,4 @@
-//! The Console: ingest, incident engine, REST API, page, token channels, notifications.
+//! The Console: ingest, incident engine, REST API, page, token channels.
 //!
 //! *Invariant:* it knows no decoy and no token kind by name; the binary hands it a [`Catalogue`].
 //!

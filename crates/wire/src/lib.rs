@@ -1,1 +1,0 @@
-//! coalmine-wire
