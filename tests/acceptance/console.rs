@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::nest::{Nest, QUICK, client, have};
 
-const CONNECT: &str = "
+/// Python that makes `console`, the official client on this Console.
+pub const CONNECT: &str = "
 import json, os, configparser, canarytools
 ini = configparser.ConfigParser(); ini.read(os.environ['CLIENT_CONFIG'])
 console = canarytools.Console(domain=ini['CanaryTools']['domain'], api_key=ini['CanaryTools']['api_key'])

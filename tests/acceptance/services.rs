@@ -46,6 +46,46 @@ fn check_frame(nest: &Nest, incident: &Value, logtype: &str, port: u16) {
         id.starts_with("incident:") && id.contains(":127.0.0.1:"),
         "{id}"
     );
+    check_other_views(nest, incident);
+}
+
+/// The same incident as the official client and the command line tell it: the events' fields under
+/// lower-case names.
+fn check_other_views(nest: &Nest, incident: &Value) {
+    let wanted: Vec<Value> = events(incident)
+        .iter()
+        .map(|event| {
+            let fields = event.as_object().unwrap().iter();
+            fields.map(|(k, v)| (k.to_lowercase(), v.clone())).collect()
+        })
+        .collect();
+    let pick = |seen: &Value| -> Vec<Value> {
+        let told = seen.as_array().unwrap().iter().map(|event| {
+            let fields = event.as_object().unwrap().iter();
+            let ours = fields.filter(|(name, _)| !name.starts_with("timestamp"));
+            ours.map(|(k, v)| (k.clone(), v.clone())).collect()
+        });
+        told.collect()
+    };
+    let id = incident["id"].as_str().unwrap();
+    let listed = nest.coalmine(&["incidents", "--json"]);
+    let line = listed
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|line| line["id"] == id)
+        .expect("the command line lists it");
+    assert_eq!(pick(&line["events"]), wanted, "coalmine incidents");
+    let code = format!(
+        "{}
+for i in console.incidents.unacknowledged():
+    if i.id == '{id}':
+        print(json.dumps([{{k: v for k, v in vars(e).items() if k != 'console'}} for e in i.events], default=str))
+",
+        crate::console::CONNECT
+    );
+    if let Some(seen) = nest.python(&code) {
+        assert_eq!(pick(&seen), wanted, "canarytools");
+    }
 }
 
 #[test]
