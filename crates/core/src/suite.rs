@@ -38,6 +38,24 @@ const MAX_GREETING: usize = 256 * 1024;
 /// Longest event in JSON, in bytes.
 const MAX_EVENT: usize = 256 * 1024;
 
+/// Checks that the files in `src` of the crate at `manifest_dir` (`env!("CARGO_MANIFEST_DIR")`) are
+/// the kinds of its registry, one file a kind: a decoy that nobody registered would never listen.
+pub fn check_room(manifest_dir: &str, kinds: &[&DecoyKind]) {
+    let folder = std::path::Path::new(manifest_dir).join("src");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.strip_suffix(".rs").map(str::to_owned)
+        })
+        .filter(|name| name != "lib")
+        .collect();
+    files.sort();
+    let mut registered: Vec<_> = kinds.iter().map(|kind| kind.id).collect();
+    registered.sort_unstable();
+    assert_eq!(files, registered);
+}
+
 /// Checks everything that every kind must hold: declarations, settings, the poke, and what
 /// hostile input does. Call it from one test per kind.
 pub fn check(kind: &'static DecoyKind) {

@@ -7,3 +7,11 @@ use coalmine_core::DecoyKind;
 
 /// Every decoy of this room.
 pub static KINDS: &[&DecoyKind] = &[&http::KIND, &https::KIND];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_file_of_the_folder_is_registered() {
+        coalmine_core::suite::check_room(env!("CARGO_MANIFEST_DIR"), super::KINDS);
+    }
+}
