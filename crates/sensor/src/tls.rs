@@ -47,18 +47,11 @@ pub(crate) fn config(
 
 /// The bird's own certificate and key, made once.
 fn own(bird: &Bird) -> Result<(String, String), String> {
-    let mut failed = None;
-    let pem = bird.vault.keep("tls.pem", &mut || {
-        self_signed(bird)
-            .unwrap_or_else(|error| {
-                failed = Some(error.to_string());
-                String::new()
-            })
-            .into_bytes()
-    })?;
-    if let Some(failed) = failed {
-        return Err(failed);
-    }
+    // Made before the vault is asked: what failed must never be kept.
+    let fresh = self_signed(bird).map_err(|e| e.to_string())?;
+    let pem = bird
+        .vault
+        .keep("tls.pem", &mut || fresh.clone().into_bytes())?;
     let pem = String::from_utf8(pem).map_err(|e| e.to_string())?;
     Ok((pem.clone(), pem))
 }
