@@ -150,7 +150,8 @@ pub trait Vault: Send + Sync {
     /// `make` if there are none. The bytes are on disk when this returns.
     ///
     /// # Errors
-    /// What the operator should read when they can neither be read nor kept.
+    /// What the operator should read when they can neither be read nor kept, or when `make` gave
+    /// nothing.
     fn keep(&self, name: &str, make: &mut dyn FnMut() -> Vec<u8>) -> Result<Vec<u8>, String>;
 }
 

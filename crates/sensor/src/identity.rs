@@ -115,6 +115,9 @@ impl Vault for Folder {
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let bytes = make();
+                if bytes.is_empty() {
+                    return Err(format!("{name} couldn't be made, so nothing is kept"));
+                }
                 fs::create_dir_all(&self.dir).map_err(tell)?;
                 write_private(&file, &bytes).map_err(tell)?;
                 Ok(bytes)
@@ -173,6 +176,18 @@ mod tests {
         let bird = bird(dir.path(), "../../etc", Timestamp::from_secs(1)).unwrap();
         assert!(bird.vault.keep("../x", &mut Vec::new).is_err());
         assert!(bird.vault.keep("", &mut Vec::new).is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_made_is_made_at_the_next_chance() {
+        let dir = tempfile::tempdir().unwrap();
+        let bird = bird(dir.path(), "a", Timestamp::from_secs(1)).unwrap();
+        assert!(bird.vault.keep("key", &mut Vec::new).is_err());
+        assert_eq!(bird.vault.keep("key", &mut || vec![1]), Ok(vec![1]));
+    }
+
+    #[test]
+    fn names_become_folders_without_paths() {
         assert_eq!(folder("../../etc"), "%2e%2e%2f%2e%2e%2fetc");
     }
 
