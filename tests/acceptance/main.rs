@@ -15,6 +15,7 @@ mod durability;
 mod nest;
 mod page;
 mod products;
+mod seen;
 mod services;
 mod story;
 mod tokens;

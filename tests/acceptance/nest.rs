@@ -376,3 +376,15 @@ fn agent(ca_file: &Path) -> ureq::Agent {
         .build()
         .new_agent()
 }
+
+/// A client that npm has, which `./test` installs.
+pub fn npm(program: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("COALMINE_TEST_NPM").map(PathBuf::from);
+    let found = folder
+        .map(|folder| folder.join(program))
+        .filter(|p| p.exists());
+    if found.is_none() {
+        missing(&format!("{program} (COALMINE_TEST_NPM, set by ./test)"));
+    }
+    found
+}
