@@ -6,6 +6,7 @@
 
 pub mod decoy;
 pub mod event;
+pub mod passwords;
 pub mod seed;
 pub mod settings;
 pub mod sighting;

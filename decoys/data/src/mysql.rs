@@ -4,8 +4,6 @@
 //! configuration, which has no TLS. Packets: four bytes of length and sequence number, then the
 //! body (MariaDB Knowledge Base, "Clients and the server protocol").
 
-mod common;
-
 use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +12,7 @@ use std::time::Duration;
 use coalmine_core::decoy::{Broken, Limits, Poke, Session, Sessions, Step, Transport};
 use coalmine_core::settings::one_line;
 use coalmine_core::text::printable;
-use coalmine_core::{Context, DecoyKind, Event, Out, Service, Timestamp};
+use coalmine_core::{Context, DecoyKind, Event, Out, Service, Timestamp, passwords};
 use sha1::{Digest, Sha1};
 
 /// Longest packet that is read as a login, in bytes; longer ones are skipped and refused.
@@ -670,8 +668,8 @@ fn sha1(parts: &[&[u8]]) -> [u8; 20] {
 fn recover(salt: &[u8; 20], hash: &[u8; 20], user: &str) -> Option<String> {
     static KNOWN: OnceLock<Vec<Known>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| {
-        let passwords: std::collections::BTreeSet<_> = common::passwords().collect();
-        passwords.into_iter().map(Known::new).collect()
+        let list: std::collections::BTreeSet<_> = passwords::common().collect();
+        list.into_iter().map(Known::new).collect()
     });
     if let Some(known) = known.iter().find(|known| known.gives(salt, hash)) {
         return Some(known.password.clone());
@@ -679,7 +677,7 @@ fn recover(salt: &[u8; 20], hash: &[u8; 20], user: &str) -> Option<String> {
     if user.is_empty() || user.len() > MAX_USER {
         return None;
     }
-    common::from_name(user)
+    passwords::from_name(user)
         .map(Known::new)
         .find(|known| known.gives(salt, hash))
         .map(|known| known.password)

@@ -1,4 +1,6 @@
 //! Passwords that people choose: words with the usual endings, and what follows no pattern.
+//!
+//! For decoys that see only what a password was mixed into: they try these against it.
 
 /// Words that are tried as they are, in capitals, capitalised, and with each of [`ENDINGS`].
 const WORDS: &str = "admin administrator root toor password passwd pass passw0rd p@ssword p@ssw0rd \
@@ -73,7 +75,7 @@ const OTHERS: &str = "0 1 12 123 1234 12345 123456 1234567 12345678 123456789 12
     foobar foo bar baz hacker hack h4ck3r l33t 1337 31337 god gandalf frodo bilbo merlin sauron";
 
 /// Every password of the list, some more than once.
-pub(super) fn passwords() -> impl Iterator<Item = String> {
+pub fn common() -> impl Iterator<Item = String> {
     let plain = || {
         WORDS
             .split_whitespace()
@@ -90,7 +92,7 @@ pub(super) fn passwords() -> impl Iterator<Item = String> {
 }
 
 /// `word` with its first letter in upper case.
-pub(super) fn capitalised(word: &str) -> String {
+pub fn capitalised(word: &str) -> String {
     let mut letters = word.chars();
     letters
         .next()
@@ -101,7 +103,7 @@ pub(super) fn capitalised(word: &str) -> String {
 }
 
 /// What people make of the name they log in with.
-pub(super) fn from_name(name: &str) -> impl Iterator<Item = String> {
+pub fn from_name(name: &str) -> impl Iterator<Item = String> {
     let bare = [name.to_owned(), capitalised(name)];
     let ended = bare.clone().into_iter().flat_map(|word| {
         NAME_ENDINGS
