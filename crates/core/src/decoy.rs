@@ -423,7 +423,8 @@ impl Out {
         self.next = Next::Wait(time);
     }
 
-    /// Starts TLS as server.
+    /// Starts TLS as server, after what has been said, with the bird's own certificate. Input
+    /// that came before the handshake is dropped. Only once a connection.
     pub fn start_tls(&mut self) {
         self.next = Next::StartTls;
     }

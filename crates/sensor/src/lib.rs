@@ -263,6 +263,7 @@ impl Start<'_> {
                             subject: subject.clone(),
                             decoy,
                             tls: self.tls()?,
+                            upgrade: tls::Upgrade::new(self.bird),
                         };
                         let house = Arc::clone(self.house);
                         listeners.spawn(tcp::run(listener, Arc::new(service), house));

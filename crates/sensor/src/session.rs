@@ -15,9 +15,10 @@ use coalmine_core::decoy::{Context, Limits, Next, Session, Sessions, Stream};
 use coalmine_core::{Endpoint, Out};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 
 use crate::house::{House, now};
-use crate::tcp::TcpService;
+use crate::tcp::{MAX_HANDSHAKE, TcpService};
 
 /// Size of the buffer that all connections of a thread read through.
 const SCRATCH: usize = 16 * 1024;
@@ -51,14 +52,44 @@ pub(crate) async fn run(
         service,
         house,
     };
-    let conversation = talk.converse(&mut stream, limits);
-    if timeout_at(deadline, conversation)
-        .await
-        .is_ok_and(|said| said.is_ok())
+    match timeout_at(deadline, talk.converse(&mut stream, limits)).await {
+        Ok(Ok(Ending::LastWord)) => {
+            drop(talk);
+            linger(&mut stream).await;
+        }
+        // Boxed, so that a conversation in the clear doesn't carry the room that TLS needs.
+        Ok(Ok(Ending::StartTls)) => Box::pin(secured(stream, talk, limits, deadline)).await,
+        Ok(Err(_)) | Err(_) => {}
+    }
+}
+
+/// Goes on inside TLS, after a handshake as server.
+async fn secured(stream: impl Stream, mut talk: Talk<'_>, limits: Limits, deadline: Instant) {
+    // What came in the clear behind the request for TLS must never count as said inside it.
+    talk.input = Vec::new();
+    let Some(config) = talk.service.upgrade.config().await else {
+        return;
+    };
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    let Ok(Ok(mut stream)) = timeout(MAX_HANDSHAKE, handshake).await else {
+        return;
+    };
+    talk.out.read();
+    talk.session.secured(now(), &mut talk.out);
+    // TLS inside TLS is nobody's protocol: a second request ends the connection.
+    if let Ok(Ok(Ending::LastWord)) = timeout_at(deadline, talk.converse(&mut stream, limits)).await
     {
         drop(talk);
         linger(&mut stream).await;
     }
+}
+
+/// How a conversation ends.
+enum Ending {
+    /// We have said our last word.
+    LastWord,
+    /// It goes on inside TLS.
+    StartTls,
 }
 
 /// One conversation.
@@ -77,17 +108,16 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    /// Ok when we have said our last word, an error when the connection failed.
-    async fn converse(&mut self, stream: &mut impl Stream, limits: Limits) -> io::Result<()> {
+    /// An error when the connection failed.
+    async fn converse(&mut self, stream: &mut impl Stream, limits: Limits) -> io::Result<Ending> {
         loop {
             self.flush(stream, limits).await?;
             if self.broken {
-                return Ok(());
+                return Ok(Ending::LastWord);
             }
             match self.out.next() {
-                Next::Close => return Ok(()),
-                // No decoy of ours asks for it yet; one that does finds the connection closed.
-                Next::StartTls => return Ok(()),
+                Next::Close => return Ok(Ending::LastWord),
+                Next::StartTls => return Ok(Ending::StartTls),
                 Next::Wait(time) => {
                     tokio::time::sleep(time).await;
                     self.out.read();

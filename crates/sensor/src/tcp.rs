@@ -14,12 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::house::{House, now};
+use crate::tls::Upgrade;
 use crate::{session, stream};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: i32 = 1024;
 /// A TLS handshake may take so long.
-const MAX_HANDSHAKE: Duration = Duration::from_secs(20);
+pub(crate) const MAX_HANDSHAKE: Duration = Duration::from_secs(20);
 /// Pause after the process ran out of descriptors or memory.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 /// First byte of a TLS record that holds a handshake (RFC 8446 section 5.1).
@@ -30,7 +31,10 @@ pub(crate) struct TcpService {
     pub(crate) kind: &'static DecoyKind,
     pub(crate) subject: Subject,
     pub(crate) decoy: Tcp,
+    /// TLS from the first byte.
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// TLS in mid-connection.
+    pub(crate) upgrade: Upgrade,
 }
 
 /// Listens on `address`.

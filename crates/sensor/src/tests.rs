@@ -16,7 +16,7 @@ coalmine_core::event! {
     }
 }
 
-/// Greets, answers each line after 50 ms, breaks on `!`.
+/// Greets, answers each line after 50 ms, breaks on `!`, starts TLS on `starttls`.
 struct Lines;
 struct Conversation(Option<Vec<u8>>);
 
@@ -36,6 +36,11 @@ impl Session for Conversation {
             out.send("broken\n");
             return Err(Broken);
         }
+        if input.starts_with(b"starttls\n") {
+            out.send("go ahead\n");
+            out.start_tls();
+            return Ok(end + 1);
+        }
         let line = input[..end].to_vec();
         out.see(&Line {
             text: coalmine_core::text::printable(&line),
@@ -48,6 +53,10 @@ impl Session for Conversation {
     fn wake(&mut self, _: Timestamp, out: &mut Out) {
         out.send(self.0.take().unwrap_or_default());
         out.send("\n");
+    }
+
+    fn secured(&mut self, _: Timestamp, out: &mut Out) {
+        out.send("secured\n");
     }
 }
 
@@ -224,4 +233,105 @@ async fn idle_and_oversized_peers_are_closed_and_a_taken_port_is_told() {
     let problem = second.birds()[0].services[0].problem.clone().unwrap();
     assert!(problem.contains("is taken by another program"), "{problem}");
     sensor.stop().await;
+}
+
+/// Takes any certificate and keeps it.
+#[derive(Debug)]
+struct TakeAny(Arc<rustls::crypto::CryptoProvider>);
+
+impl rustls::client::danger::ServerCertVerifier for TakeAny {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &rustls::pki_types::CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &rustls::pki_types::CertificateDer<'_>,
+        dss: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn tls_client() -> tokio_rustls::TlsConnector {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(TakeAny(provider)))
+        .with_no_client_auth();
+    Arc::new(config).into()
+}
+
+#[tokio::test]
+async fn a_conversation_goes_on_inside_tls_without_what_was_injected_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (sensor, subscriber) = start(dir.path(), port).await;
+    let seen = collect(subscriber);
+
+    let mut tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    tcp.write_all(b"clear\nstarttls\ninjected\n").await.unwrap();
+    let mut said = [0; 21];
+    tcp.read_exact(&mut said).await.unwrap();
+    assert_eq!(said, *b"hello\nclear\ngo ahead\n");
+    let name = "nest".try_into().unwrap();
+    let mut tls = tls_client().connect(name, tcp).await.unwrap();
+    let certificate = tls.get_ref().1.peer_certificates().unwrap()[0].clone();
+    assert!(certificate.windows(4).any(|w| w == b"nest"));
+    tls.write_all(b"inside\n!\n").await.unwrap();
+    let mut said = String::new();
+    tls.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said, "secured\ninside\nbroken\n");
+
+    // A second request, and a handshake that isn't one, end the connection.
+    let mut tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    tcp.write_all(b"starttls\n").await.unwrap();
+    tcp.read_exact(&mut [0; 15]).await.unwrap();
+    let name = "nest".try_into().unwrap();
+    let mut tls = tls_client().connect(name, tcp).await.unwrap();
+    tls.write_all(b"starttls\n").await.unwrap();
+    let mut said = Vec::new();
+    let _ = tls.read_to_end(&mut said).await;
+    assert_eq!(said, b"secured\ngo ahead\n");
+    let mut tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    tcp.write_all(b"starttls\n").await.unwrap();
+    tcp.read_exact(&mut [0; 15]).await.unwrap();
+    tcp.write_all(b"this is no handshake").await.unwrap();
+    let mut said = Vec::new();
+    let _ = tcp.read_to_end(&mut said).await;
+    assert!(!said.starts_with(b"secured"));
+
+    sensor.stop().await;
+    let texts: Vec<_> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|s| s.fields.get().to_owned())
+        .collect();
+    assert_eq!(texts, [r#"{"TEXT":"clear"}"#, r#"{"TEXT":"inside"}"#]);
 }

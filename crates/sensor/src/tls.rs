@@ -8,6 +8,8 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SerialNumber}
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 /// How long a self-signed certificate is valid, in days: what appliances commonly use.
 const VALID_DAYS: u64 = 825;
@@ -43,6 +45,39 @@ pub(crate) fn config(
         config.ticketer = ticketer;
     }
     Ok(Arc::new(config))
+}
+
+/// TLS for services that start it in mid-connection, with the bird's own certificate; prepared
+/// when somebody first asks for it.
+pub(crate) struct Upgrade {
+    bird: Arc<Bird>,
+    prepared: OnceCell<Option<Arc<ServerConfig>>>,
+}
+
+impl Upgrade {
+    pub(crate) fn new(bird: &Arc<Bird>) -> Self {
+        Self {
+            bird: Arc::clone(bird),
+            prepared: OnceCell::new(),
+        }
+    }
+
+    /// None, said once in the log, where the certificate can't be had.
+    pub(crate) async fn config(&self) -> Option<Arc<ServerConfig>> {
+        let prepare = || async {
+            let bird = Arc::clone(&self.bird);
+            let made = spawn_blocking(move || config(&bird, Tls { alpn: &[] }, None)).await;
+            match made {
+                Ok(Ok(config)) => Some(config),
+                Ok(Err(problem)) => {
+                    tracing::error!(problem, "decoys can't start TLS: no certificate");
+                    None
+                }
+                Err(_) => None,
+            }
+        };
+        self.prepared.get_or_init(prepare).await.clone()
+    }
 }
 
 /// The bird's own certificate and key, made once.
