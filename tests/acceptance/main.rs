@@ -12,6 +12,7 @@
 
 mod console;
 mod durability;
+mod git;
 mod nest;
 mod page;
 mod products;

@@ -3,10 +3,11 @@
 use coalmine_core::DecoyKind;
 
 pub mod ftp;
+pub mod git;
 pub mod tftp;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ftp::KIND, &tftp::KIND];
+pub static KINDS: &[&DecoyKind] = &[&ftp::KIND, &git::KIND, &tftp::KIND];
 
 #[cfg(test)]
 mod tests {
