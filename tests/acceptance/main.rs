@@ -13,6 +13,7 @@
 mod console;
 mod durability;
 mod git;
+mod hostile;
 mod nest;
 mod page;
 mod products;

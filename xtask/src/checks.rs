@@ -15,7 +15,7 @@ const MAX_LINES: usize = 1_000;
 const REASON_WITHIN: usize = 20;
 
 /// Who may use whom: each room with the rooms of ours it may depend on. `coalmine`, `acceptance`,
-/// `xtask` and `bench` see what they like.
+/// `xtask`, `bench` and `fuzz` see what they like.
 const LAYERS: &[(&str, &[&str])] = &[
     ("coalmine-core", &[]),
     ("coalmine-wire", &[]),
@@ -41,7 +41,13 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// What every room of decoys may use.
 const DECOYS: &[&str] = &["coalmine-core", "coalmine-wire"];
 /// Those that see every room.
-const FREE: &[&str] = &["coalmine", "acceptance", "xtask", "coalmine-bench"];
+const FREE: &[&str] = &[
+    "coalmine",
+    "acceptance",
+    "xtask",
+    "coalmine-bench",
+    "coalmine-fuzz",
+];
 
 #[derive(Deserialize)]
 struct Metadata {

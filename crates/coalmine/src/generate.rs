@@ -121,9 +121,9 @@ fn settings() -> String {
     let mut text = format!("# Settings of decoys\n\n{HEAD}");
     text.push_str("In the configuration file each stands in `[bird.ID]`; in the API's settings as `ID.NAME`. Naming a decoy turns it on.\n\n## Personalities\n\nWhat a bird offers when nothing else is said.\n\n| `personality` | Looks like | Offers |\n|---|---|---|\n");
     for personality in PERSONALITIES {
-        let offers: Vec<String> = personality
-            .decoys
-            .iter()
+        let offered = registry::decoys().into_iter().map(|decoy| decoy.id);
+        let offers: Vec<String> = offered
+            .filter(|id| personality.offers(id))
             .map(|id| format!("`{id}`"))
             .collect();
         let _ = writeln!(

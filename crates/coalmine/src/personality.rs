@@ -9,8 +9,27 @@ pub struct Personality {
     pub doc: &'static str,
     /// What made-up names begin with.
     pub prefix: &'static str,
-    /// Ids of the decoys it offers.
-    pub decoys: &'static [&'static str],
+    /// What it offers.
+    pub decoys: Decoys,
+}
+
+/// Which decoys a personality offers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decoys {
+    /// Those of these ids.
+    These(&'static [&'static str]),
+    /// Every decoy there is.
+    All,
+}
+
+impl Personality {
+    /// Whether it offers the decoy of this id.
+    pub fn offers(&self, id: &str) -> bool {
+        match self.decoys {
+            Decoys::These(ids) => ids.contains(&id),
+            Decoys::All => true,
+        }
+    }
 }
 
 /// Every personality there is, the default first.
@@ -19,21 +38,27 @@ pub static PERSONALITIES: &[Personality] = &[
         id: "linux-nas",
         doc: "A storage box that somebody left too open: file transfer, remote login, a web login, a database.",
         prefix: "nas",
-        decoys: &[
+        decoys: Decoys::These(&[
             "ftp", "ssh", "telnet", "http", "https", "mysql", "tftp", "ntp",
-        ],
+        ]),
     },
     Personality {
         id: "linux-server",
         doc: "A server of an application: SSH, web and a database.",
         prefix: "srv",
-        decoys: &["ssh", "http", "https", "mysql"],
+        decoys: Decoys::These(&["ssh", "http", "https", "mysql"]),
+    },
+    Personality {
+        id: "merry-christmas",
+        doc: "Every decoy at once, as no real machine is: to try things out, not to deceive.",
+        prefix: "test",
+        decoys: Decoys::All,
     },
     Personality {
         id: "bare",
         doc: "Nothing but what the configuration names.",
         prefix: "host",
-        decoys: &[],
+        decoys: Decoys::These(&[]),
     },
 ];
 
@@ -48,7 +73,7 @@ pub fn default() -> &'static Personality {
         id: "bare",
         doc: "",
         prefix: "host",
-        decoys: &[],
+        decoys: Decoys::These(&[]),
     };
     PERSONALITIES.first().unwrap_or(&EMPTY)
 }

@@ -139,7 +139,7 @@ fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Bi
         .unwrap_or(ground.listen);
     let mut services = Vec::new();
     for kind in &ground.kinds {
-        let wanted = personality.decoys.contains(&kind.id);
+        let wanted = personality.offers(kind.id);
         services.extend(services_of(
             kind,
             wanted,
