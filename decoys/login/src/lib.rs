@@ -4,9 +4,10 @@ use coalmine_core::DecoyKind;
 
 pub mod ssh;
 pub mod telnet;
+pub mod vnc;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ssh::KIND, &telnet::KIND];
+pub static KINDS: &[&DecoyKind] = &[&ssh::KIND, &telnet::KIND, &vnc::KIND];
 
 #[cfg(test)]
 mod tests {
