@@ -17,6 +17,7 @@ mod hostile;
 mod nest;
 mod page;
 mod products;
+mod redis;
 mod seen;
 mod services;
 mod story;

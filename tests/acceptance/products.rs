@@ -7,7 +7,7 @@ fn nmap_names_the_claimed_products() {
     if !have("nmap") {
         return;
     }
-    let nest = Nest::start(QUICK);
+    let nest = Nest::start(&format!("{QUICK}\n[bird.redis]\n"));
     let wanted = [
         ("ssh", "OpenSSH 9.2p1 Debian"),
         ("ftp", "vsftpd 3.0.3"),
@@ -15,6 +15,7 @@ fn nmap_names_the_claimed_products() {
         ("http", "nginx 1.22.1"),
         ("https", "nginx 1.22.1"),
         ("mysql", "MySQL 5.5.5-10.11."),
+        ("redis", "Redis key-value store"),
     ];
     let ports: Vec<String> = wanted
         .iter()

@@ -3,9 +3,10 @@
 use coalmine_core::DecoyKind;
 
 pub mod mysql;
+pub mod redis;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&mysql::KIND];
+pub static KINDS: &[&DecoyKind] = &[&mysql::KIND, &redis::KIND];
 
 #[cfg(test)]
 mod tests {
