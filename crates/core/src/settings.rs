@@ -137,6 +137,31 @@ impl SettingValue for Vec<String> {
     }
 }
 
+/// A file or folder of the operator's, outside the data folder; empty means none. Where a
+/// configuration file names it, a relative one begins at that file's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FilePath(pub String);
+
+impl FilePath {
+    /// `format` of its JSON Schema, by which the configuration knows it.
+    pub const FORMAT: &'static str = "path";
+}
+
+impl SettingValue for FilePath {
+    fn takes() -> String {
+        "the path of a file or folder".to_owned()
+    }
+    fn schema() -> Value {
+        serde_json::json!({"type": "string", "format": Self::FORMAT})
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        value.as_str().map(|path| Self(path.to_owned()))
+    }
+    fn to_json(&self) -> Value {
+        Value::String(self.0.clone())
+    }
+}
+
 /// Reads `key` of `given` into a typed value, or notes the fault and gives the default.
 pub fn read<T: SettingValue>(
     given: &Map<String, Value>,

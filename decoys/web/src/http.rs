@@ -1,11 +1,19 @@
-//! HTTP: a product with a login page behind nginx 1.22.1, as Debian 12 ships it.
+//! HTTP: a product with a login page, a server as it was installed, an API, or the operator's own
+//! pages; behind nginx 1.22.1, Apache httpd 2.4, IIS 10 or Go's own server.
 //!
-//! Every answer to a malformed request is the real server's, byte for byte; the recorded
-//! conversations lie in `http/testdata`.
+//! Answers to malformed requests are the real server's, for nginx and Apache byte for byte; the
+//! recorded conversations lie in `http/testdata`.
 
+mod apache;
+mod docker;
+mod golang;
 mod head;
+mod iis;
+mod lines;
 mod login;
 mod parse;
+mod persona;
+mod postdata;
 mod reply;
 mod scan;
 mod session;
@@ -13,6 +21,7 @@ mod site;
 mod skin;
 mod skins;
 mod status;
+mod webroot;
 
 #[cfg(test)]
 mod tests;
@@ -21,9 +30,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::decoy::{Limits, Poke, Session, Sessions, Step, Transport};
-use coalmine_core::settings::{Fault, any, one_line, pause};
+use coalmine_core::settings::{Fault, FilePath, any, one_line, pause};
 use coalmine_core::{Bird, Context, DecoyKind, Event, EventKind, Out, Service};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use self::session::Connection;
 use self::site::Site;
@@ -35,7 +44,7 @@ const MAX_HEADERS: usize = 32;
 pub static KIND: DecoyKind = DecoyKind {
     id: "http",
     title: "HTTP server",
-    doc: "Pretends to be a product with a web login behind nginx.\n\
+    doc: "Pretends to be a product with a web login, a fresh Apache or IIS, a Docker API, or your own pages.\n\
           Captures credentials of forms in every encoding and of Basic authentication.",
     transports: &[Transport::Tcp],
     port: 80,
@@ -53,6 +62,7 @@ pub(crate) const EVENTS: &[&EventKind] = &[
     HttpPageLoad::KIND,
     HttpLogin::KIND,
     HttpScan::KIND,
+    HttpApi::KIND,
     HttpPostError::KIND,
 ];
 
@@ -77,13 +87,17 @@ pub(crate) const POKE: Poke = Poke::Script(&[
 
 coalmine_core::choice! {
     /// Which product is shown.
-    pub enum Look { Nas => "nasLogin", Basic => "basicLogin", Router => "routerLogin" }
+    pub enum Look {
+        Nas => "nasLogin", Basic => "basicLogin", Router => "routerLogin",
+        Apache => "apacheDefault", Iis => "iisStart", Docker => "dockerApi"
+    }
 }
 
 coalmine_core::settings! {
     /// Settings of the web decoys.
     pub struct HttpSettings {
         /// The `Server` header; empty means the product's own.
+        /// One that names Apache, Microsoft-IIS or nginx makes every answer that server's.
         banner: String => "banner" = String::new(), one_line;
         /// Which product is shown.
         skin: Look => "skin" = Look::Nas, any;
@@ -93,6 +107,8 @@ coalmine_core::settings! {
         headers_items: Vec<String> => "headers.items" = Vec::new(), header_lines;
         /// Whether every page load raises an alert; noisy.
         page_load_alerts: bool => "page_load_alerts" = false, any;
+        /// A folder or zip archive with pages of your own, shown instead of the skin's.
+        userwebroot: FilePath => "userwebroot" = FilePath::default(), any;
         /// How long the product thinks about wrong credentials, in milliseconds, give or take a third.
         login_delay_ms: u16 => "login_delay_ms" = 475, pause;
     }
@@ -156,7 +172,29 @@ coalmine_core::event! {
 }
 
 coalmine_core::event! {
-    /// Somebody sent data to a page that doesn't exist.
+    /// Somebody sent a request to an API.
+    pub struct HttpApi: "httpapi", "HTTP API Request", [3005 "a skin that serves an API"] {
+        /// Fields of the request.
+        headers: Map<String, Value> => "HEADERS" = json!({"Host": "files-02.corp.example:2375", "User-Agent": "Docker-Client/20.10.24 (linux)", "Content-Type": "application/json"}),
+        /// Host that was asked for.
+        hostname: String => "HOSTNAME" = "files-02.corp.example",
+        /// Method of the request.
+        method: String => "METHOD" = "POST",
+        /// Requested path with query.
+        path: String => "PATH" = "/v1.41/containers/create",
+        /// Body of the request: a JSON object or a form by its names, anything else under `data`.
+        postdata: Map<String, Value> => "POSTDATA" = json!({"Image": "alpine", "Cmd": ["sh"]}),
+        /// Status code sent.
+        response: u16 => "RESPONSE" = 404,
+        /// Name of the web skin.
+        skin: &'static str => "SKIN" = "dockerApi",
+        /// As the client sent it.
+        user_agent: String => "USERAGENT" = "Docker-Client/20.10.24 (linux)",
+    }
+}
+
+coalmine_core::event! {
+    /// Somebody sent data to a page that answered with an error.
     pub struct HttpPostError: "httpposterror", "HTTP Post Request to an Error Page", [3006 ""] {
         /// Requested path with query.
         path: String => "PATH" = "/cgi-bin/luci",
@@ -176,7 +214,9 @@ coalmine_core::event! {
 /// Builds a site from its settings.
 pub(crate) fn build(given: &Map<String, Value>, bird: &Arc<Bird>) -> Result<Service, Vec<Fault>> {
     let settings = HttpSettings::parse(given)?;
-    let site = Arc::new(skin::site(&settings, bird));
+    let own = webroot::read(&settings.userwebroot)
+        .map_err(|problem| vec![Fault::new("userwebroot", problem)])?;
+    let site = Arc::new(skin::site(&settings, bird, own));
     Ok(Service::sessions(Server { site }))
 }
 

@@ -1,4 +1,4 @@
-//! HTTPS: the same inside TLS; HTTP in the clear is answered as nginx answers it there.
+//! HTTPS: the same inside TLS; HTTP in the clear is answered as the server in front answers it there.
 
 use coalmine_core::DecoyKind;
 use coalmine_core::decoy::{Tls, Transport};
@@ -9,7 +9,7 @@ use crate::http;
 pub static KIND: DecoyKind = DecoyKind {
     id: "https",
     title: "HTTPS server",
-    doc: "Pretends to be a product with a web login behind nginx, inside TLS.\n\
+    doc: "Pretends to be a product with a web login, a fresh Apache or IIS, a Docker API, or your own pages, inside TLS.\n\
           Captures credentials of forms in every encoding and of Basic authentication.",
     transports: &[Transport::Tcp],
     port: 443,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 
-use coalmine_core::settings::Fault;
+use coalmine_core::settings::{Fault, FilePath, Setting};
 use coalmine_core::{Bird, DecoyKind};
 use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
@@ -244,6 +244,7 @@ fn service(
         faults.push(unknown_key(key, unknown, &all));
     }
     given.retain(|key, _| names.contains(&key.as_str()));
+    resolve_paths(&declared, folder, &mut given);
     // Defaults are right by the decoy's own tests; building costs keys and time.
     if !given.is_empty()
         && let Err(found) = (kind.build)(&given, &Bird::sample())
@@ -267,6 +268,20 @@ fn service(
         settings,
         certificate,
         key: key.to_owned(),
+    }
+}
+
+/// Paths that decoys are given begin at the configuration file's folder.
+fn resolve_paths(declared: &[Setting], folder: &Path, given: &mut Map<String, Json>) {
+    let paths = declared
+        .iter()
+        .filter(|setting| setting.schema.get("format") == Some(&Json::from(FilePath::FORMAT)));
+    for setting in paths {
+        if let Some(Json::String(path)) = given.get_mut(setting.name)
+            && !path.is_empty()
+        {
+            *path = folder.join(&*path).to_string_lossy().into_owned();
+        }
     }
 }
 

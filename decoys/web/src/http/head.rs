@@ -27,8 +27,15 @@ pub(super) struct Head {
     pub(super) query: Vec<u8>,
     /// Lower case, without port; of the target or of `Host`.
     pub(super) host: Option<String>,
+    /// The port beside it.
+    pub(super) port: Option<u16>,
+    /// The target is no path: `*`, or the authority of `CONNECT`.
+    pub(super) asterisk: bool,
+    /// It came inside TLS.
+    pub(super) secure: bool,
     fields: Vec<(String, Vec<u8>)>,
-    connection: Option<bool>,
+    /// What `Connection` says, or the server has decided.
+    pub(super) connection: Option<bool>,
 }
 
 /// How much body a request has.
@@ -45,14 +52,76 @@ impl Head {
     pub(super) fn new(line: RequestLine) -> Result<Self, Status> {
         let (path, query) = parse::path(&line.target)?;
         let host = line.host.as_deref().map(parse::host).transpose()?;
+        let query = query.to_vec();
         Ok(Self {
-            query: query.to_vec(),
+            query,
             path,
             host,
+            ..Self::raw(line)
+        })
+    }
+
+    /// From a request line whose target isn't looked at yet.
+    pub(super) const fn raw(line: RequestLine) -> Self {
+        Self {
+            query: Vec::new(),
+            path: Vec::new(),
+            host: None,
+            port: None,
+            asterisk: false,
+            secure: false,
             line,
             fields: Vec::new(),
             connection: None,
-        })
+        }
+    }
+
+    /// One more field, its value behind the one that came before (RFC 9110 section 5.3). `name` is
+    /// in lower case.
+    pub(super) fn merge(&mut self, name: &str, value: &[u8]) {
+        match self.fields.iter_mut().find(|(n, _)| n == name) {
+            Some((_, before)) => {
+                before.extend_from_slice(b", ");
+                before.extend_from_slice(value);
+            }
+            None => self.fields.push((name.to_owned(), value.to_vec())),
+        }
+    }
+
+    /// More of the last field's value (RFC 9112 section 5.2); false where there is none.
+    pub(super) fn continue_last(&mut self, value: &[u8]) -> bool {
+        match self.fields.last_mut() {
+            Some((_, before)) => {
+                before.push(b' ');
+                before.extend_from_slice(value);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Reads `Connection`.
+    pub(super) fn read_connection(&mut self) {
+        let Some(words) = self.text("connection") else {
+            return;
+        };
+        let says = |wanted: &str| {
+            words
+                .split(',')
+                .any(|word| word.trim().eq_ignore_ascii_case(wanted))
+        };
+        if says("close") {
+            self.connection = Some(false);
+        } else if says("keep-alive") {
+            self.connection = Some(true);
+        }
+    }
+
+    /// All fields in their order, names in lower case.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// One more field.

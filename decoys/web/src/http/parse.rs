@@ -479,6 +479,11 @@ pub(super) fn path(target: &[u8]) -> Result<(Vec<u8>, &[u8]), Status> {
             Ok(byte) => plain.push(byte),
         }
     }
+    Ok((normal(&plain).ok_or(Status::BadRequest)?, query))
+}
+
+/// A path with `.`, `..` and `//` resolved; nothing where it leads above the root.
+pub(super) fn normal(plain: &[u8]) -> Option<Vec<u8>> {
     let mut out = vec![b'/'];
     let mut parts = plain.split(|b| *b == b'/').peekable();
     while let Some(part) = parts.next() {
@@ -486,7 +491,7 @@ pub(super) fn path(target: &[u8]) -> Result<(Vec<u8>, &[u8]), Status> {
             b"" | b"." => {}
             b".." => {
                 if out.len() <= 1 {
-                    return Err(Status::BadRequest);
+                    return None;
                 }
                 out.pop();
                 while out.last().is_some_and(|b| *b != b'/') {
@@ -501,7 +506,7 @@ pub(super) fn path(target: &[u8]) -> Result<(Vec<u8>, &[u8]), Status> {
             }
         }
     }
-    Ok((out, query))
+    Some(out)
 }
 
 /// Bytes as text, each byte a character: loses nothing and never fails.
@@ -517,6 +522,8 @@ pub(super) fn latin1(bytes: &[u8]) -> String {
 pub(super) struct Chunks {
     at: Chunk,
     left: u64,
+    /// Lines end in CRLF alone.
+    strict: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -539,9 +546,22 @@ enum Chunk {
 }
 
 impl Chunks {
+    /// Where `strict`, a bare line feed ends no line.
+    pub(super) fn new(strict: bool) -> Self {
+        Self {
+            strict,
+            ..Self::default()
+        }
+    }
+
     /// Whether all has come.
     pub(super) fn is_done(&self) -> bool {
         self.at == Chunk::Done
+    }
+
+    /// Whether a chunk's size is beyond all counting.
+    pub(super) const fn is_huge(&self) -> bool {
+        self.left > u64::MAX / 2
     }
 
     /// Takes what belongs to the body from the front of `input`, hands data to `keep`; how many
@@ -578,13 +598,23 @@ impl Chunks {
     fn step(&mut self, byte: u8) -> Option<Chunk> {
         let hex = char::from(byte).to_digit(16).map(u64::from);
         let last = self.left == 0;
+        let bare = [
+            Chunk::Size,
+            Chunk::Extension,
+            Chunk::AfterData,
+            Chunk::LastExtension,
+        ];
+        if self.strict && byte == b'\n' && bare.contains(&self.at) {
+            return None;
+        }
         Some(match (self.at, byte) {
             (Chunk::Start, _) => {
                 self.left = hex?;
                 Chunk::Size
             }
             (Chunk::Size, _) if hex.is_some() => {
-                self.left = self.left.checked_mul(16)?.checked_add(hex?)?;
+                let longer = self.left.checked_mul(16);
+                self.left = longer.and_then(|n| n.checked_add(hex?)).unwrap_or(u64::MAX);
                 // What nginx can count in a signed 64-bit number.
                 if self.left > u64::MAX / 2 {
                     return None;

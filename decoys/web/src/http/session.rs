@@ -9,24 +9,22 @@ use coalmine_core::text::printable;
 use coalmine_core::{Context, Out, Seed, Timestamp};
 
 use super::head::{Head, Size};
+use super::lines::{Reader, Refusal, Taken};
 use super::login::{self, Credentials};
 use super::parse::{Chunks, Field, FieldParser, LineParser, Progress, Room, Version};
-use super::reply::{Manner, Reply};
+use super::persona::Persona;
+use super::reply::{Framing, Manner, Reply};
 use super::site::Site;
 use super::skin::{self, Door};
 use super::status::Status;
-use super::{HttpLogin, HttpPageLoad, HttpPostError, HttpScan};
+use super::{
+    HttpApi, HttpLogin, HttpPageLoad, HttpPostError, HttpScan, docker, golang, lines, postdata,
+};
 
-/// Requests of one connection (`keepalive_requests`).
-const MAX_REQUESTS: u32 = 1_000;
-/// Body that is taken (`client_max_body_size`), in bytes.
-const MAX_BODY: u64 = 1024 * 1024;
 /// Body that is kept to look for credentials, in bytes.
 const MAX_KEPT_BODY: usize = 64 * 1024;
-/// Silence while a head or a body is due (`client_header_timeout`, `client_body_timeout`).
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Silence between requests (`keepalive_timeout`).
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How much of a request that can't be read is told, in bytes.
+const MAX_TOLD: usize = 1024;
 /// How long a refused body is still taken off the wire (`lingering_timeout`).
 const LINGER: Duration = Duration::from_secs(5);
 /// How long an answer that needs no body waits for it, so that credentials are told first.
@@ -44,6 +42,8 @@ pub(super) struct Connection {
 }
 
 enum Stage {
+    /// A head is due, read line by line.
+    Lines(Reader),
     /// A request line is due.
     Line(LineParser, Room),
     /// Its fields are.
@@ -57,12 +57,12 @@ enum Stage {
 }
 
 /// A request and what is known of its answer.
-struct Exchange {
-    head: Head,
+pub(super) struct Exchange {
+    pub(super) head: Head,
     body: Body,
     kept: Vec<u8>,
     taken: u64,
-    door: Door,
+    pub(super) door: Door,
     answered: bool,
     keep_alive: bool,
 }
@@ -74,21 +74,22 @@ enum Body {
 
 impl Connection {
     pub(super) fn open(site: &Arc<Site>, context: &Context, out: &mut Out) -> Self {
-        out.read_until(PATIENCE);
+        out.read_until(site.persona.patience());
         Self {
+            stage: Stage::fresh(site.persona),
             site: site.clone(),
             peer: context.peer,
             local: context.local,
             seed: context.seed.clone(),
             channel: context.channel,
             served: 0,
-            stage: Stage::line(),
         }
     }
 
     /// One step; how many bytes it took, and whether another may follow.
     fn step(&mut self, input: &[u8], now: Timestamp, out: &mut Out) -> (usize, bool) {
         match std::mem::replace(&mut self.stage, Stage::Linger) {
+            Stage::Lines(reader) => self.lines(reader, input, now, out),
             Stage::Line(parser, room) => self.line(parser, room, input, now, out),
             Stage::Fields(head, parser, room) => self.field(head, parser, room, input, now, out),
             Stage::Body(exchange) => self.body(exchange, input, now, out),
@@ -102,6 +103,72 @@ impl Connection {
                 (input.len(), false)
             }
         }
+    }
+
+    fn lines(
+        &mut self,
+        mut reader: Reader,
+        input: &[u8],
+        now: Timestamp,
+        out: &mut Out,
+    ) -> (usize, bool) {
+        if self.channel == Channel::ClearOnTls {
+            return self.clear_on_tls(reader, input, now, out);
+        }
+        match reader.read(input) {
+            Taken::More => {
+                let persona = self.site.persona;
+                if reader.is_fresh() && self.served > 0 {
+                    out.read_until(persona.keep_alive());
+                } else {
+                    out.read_until(persona.patience());
+                }
+                self.stage = Stage::Lines(reader);
+                (0, false)
+            }
+            Taken::Line(len) => {
+                self.stage = Stage::Lines(reader);
+                (len, true)
+            }
+            Taken::Head(head, size, len) => {
+                self.begin(head, size, now, out);
+                (len, true)
+            }
+            Taken::Refused(Refusal { status, mut head }) => {
+                if let Some(head) = &mut head {
+                    head.secure = self.channel == Channel::Tls;
+                }
+                let head_only = match &head {
+                    Some(head) => head.is("HEAD"),
+                    None => input.starts_with(b"HEAD "),
+                };
+                self.refuse(status, head.as_deref(), (head_only, input), now, out)
+            }
+        }
+    }
+
+    /// HTTP in the clear where TLS is spoken; the TLS library looks at the first bytes alone.
+    fn clear_on_tls(
+        &mut self,
+        reader: Reader,
+        input: &[u8],
+        now: Timestamp,
+        out: &mut Out,
+    ) -> (usize, bool) {
+        let known: &[&[u8]] = match self.site.persona {
+            Persona::Apache => &[b"GET ", b"POST ", b"HEAD ", b"PUT "],
+            Persona::Go => &[b"GET /", b"HEAD ", b"POST ", b"PUT /", b"OPTIO"],
+            Persona::Nginx | Persona::Iis => &[],
+        };
+        if known.iter().any(|word| input.starts_with(word)) {
+            return self.refuse(Status::ToHttps, None, (false, input), now, out);
+        }
+        if known.iter().any(|word| word.starts_with(input)) {
+            self.stage = Stage::Lines(reader);
+            return (0, false);
+        }
+        out.close();
+        (input.len(), false)
     }
 
     fn line(
@@ -123,30 +190,37 @@ impl Connection {
         match parser.read(input) {
             Progress::More if Room::can_grow(input.len()) => {
                 if input.is_empty() && self.served > 0 {
-                    out.read_until(KEEP_ALIVE);
+                    out.read_until(self.site.persona.keep_alive());
                 } else {
-                    out.read_until(PATIENCE);
+                    out.read_until(self.site.persona.patience());
                 }
                 self.stage = Stage::Line(parser, room);
                 (0, false)
             }
-            Progress::More => {
-                self.refuse(Status::UriTooLarge, None, parser.is_head(input), now, out)
+            Progress::More => self.refuse(
+                Status::UriTooLarge,
+                None,
+                (parser.is_head(input), input),
+                now,
+                out,
+            ),
+            Progress::Refused(status) => {
+                self.refuse(status, None, (parser.is_head(input), input), now, out)
             }
-            Progress::Refused(status) => self.refuse(status, None, parser.is_head(input), now, out),
             Progress::Done(line, len) => {
                 let head_only = line.method == b"HEAD";
                 if !room.take(len) {
-                    return self.refuse(Status::UriTooLarge, None, head_only, now, out);
+                    return self.refuse(Status::UriTooLarge, None, (head_only, input), now, out);
                 }
                 let old = line.version == Version::Http09;
                 if old && line.method != b"GET" {
+                    self.malformed(400, None, input, now, out);
                     out.send(self.site.page(Status::BadRequest, None).body);
                     out.close();
                     return (len, false);
                 }
                 match Head::new(line) {
-                    Err(status) => self.refuse(status, None, head_only, now, out),
+                    Err(status) => self.refuse(status, None, (head_only, input), now, out),
                     Ok(head) if old => {
                         self.complete(Box::new(head), now, out);
                         (len, true)
@@ -172,15 +246,27 @@ impl Connection {
         let head_only = head.is("HEAD");
         match parser.read(input) {
             Progress::More if Room::can_grow(input.len()) => {
-                out.read_until(PATIENCE);
+                out.read_until(self.site.persona.patience());
                 self.stage = Stage::Fields(head, parser, room);
                 (0, false)
             }
-            Progress::More => self.refuse(Status::HeaderTooLarge, Some(&head), head_only, now, out),
-            Progress::Refused(status) => self.refuse(status, Some(&head), head_only, now, out),
-            Progress::Done(_, len) if !room.take(len) => {
-                self.refuse(Status::HeaderTooLarge, Some(&head), head_only, now, out)
+            Progress::More => self.refuse(
+                Status::HeaderTooLarge,
+                Some(&head),
+                (head_only, &[]),
+                now,
+                out,
+            ),
+            Progress::Refused(status) => {
+                self.refuse(status, Some(&head), (head_only, &[]), now, out)
             }
+            Progress::Done(_, len) if !room.take(len) => self.refuse(
+                Status::HeaderTooLarge,
+                Some(&head),
+                (head_only, &[]),
+                now,
+                out,
+            ),
             Progress::Done(Field::End, len) => {
                 self.complete(head, now, out);
                 (len, true)
@@ -189,7 +275,7 @@ impl Connection {
                 if let Field::Named(name, value) = field
                     && let Err(status) = head.add(name, value)
                 {
-                    return self.refuse(status, Some(&head), head_only, now, out);
+                    return self.refuse(status, Some(&head), (head_only, &[]), now, out);
                 }
                 self.stage = Stage::Fields(head, FieldParser::new(), room);
                 (len, true)
@@ -203,19 +289,38 @@ impl Connection {
         let size = match head.check() {
             Ok(size) => size,
             Err(status) => {
-                self.refuse(status, Some(&head), head_only, now, out);
+                self.refuse(status, Some(&head), (head_only, &[]), now, out);
                 return;
             }
         };
         if self.channel == Channel::ClearOnTls {
-            self.refuse(Status::ToHttps, Some(&head), head_only, now, out);
+            self.refuse(Status::ToHttps, Some(&head), (head_only, &[]), now, out);
             return;
         }
+        self.begin(head, size, now, out);
+    }
+
+    /// The head is whole and right.
+    fn begin(&mut self, mut head: Box<Head>, size: Size, now: Timestamp, out: &mut Out) {
+        let persona = self.site.persona;
+        let head_only = head.is("HEAD");
+        head.secure = self.channel == Channel::Tls;
         self.served = self.served.saturating_add(1);
-        let keep_alive = head.keeps_alive() && self.served < MAX_REQUESTS;
-        if matches!(size, Size::Known(len) if len > MAX_BODY) {
-            self.refuse(Status::BodyTooLarge, Some(&head), head_only, now, out);
-            // nginx takes the body off the wire before it closes, lest the answer is lost.
+        let stays = match persona {
+            Persona::Nginx => head.keeps_alive(),
+            _ => head
+                .connection
+                .unwrap_or(head.line.version >= Version::Http11),
+        };
+        let keep_alive = stays && self.served < persona.requests();
+        if matches!(size, Size::Known(len) if len > persona.max_body()) {
+            let status = match persona {
+                // Request filtering hides what it refuses (404.13).
+                Persona::Iis => Status::NotFound,
+                _ => Status::BodyTooLarge,
+            };
+            self.refuse(status, Some(&head), (head_only, &[]), now, out);
+            // The body is taken off the wire before the end, lest the answer is lost.
             out.read_until(LINGER);
             self.stage = Stage::Linger;
             return;
@@ -225,7 +330,7 @@ impl Connection {
         let mut exchange = Box::new(Exchange {
             body: match size {
                 Size::Known(len) => Body::Known(len),
-                Size::Chunked => Body::Chunked(Chunks::default()),
+                Size::Chunked => Body::Chunked(Chunks::new(persona == Persona::Apache)),
             },
             head: *head,
             kept: Vec::new(),
@@ -236,12 +341,21 @@ impl Connection {
         });
         // nginx gives leave where it reads the body: in the application, and before a file.
         let waits = exchange.head.expects_leave();
-        if waits && (exchange.door.reads_body() || self.is_file(&exchange)) {
+        if persona.waits() {
+            if waits && !empty {
+                out.send("HTTP/1.1 100 Continue\r\n\r\n");
+            }
+        } else if waits && (exchange.door.reads_body() || self.is_file(&exchange)) {
             out.send("HTTP/1.1 100 Continue\r\n\r\n");
         } else if waits && !empty {
             self.answer(&mut exchange, now, out);
         }
         self.stage = Stage::Body(exchange);
+    }
+
+    /// Whether the answer waits for the body.
+    fn reads_body(&self, exchange: &Exchange) -> bool {
+        self.site.persona.waits() || exchange.door.reads_body()
     }
 
     fn is_file(&self, exchange: &Exchange) -> bool {
@@ -272,17 +386,20 @@ impl Connection {
             Body::Chunked(chunks) => match chunks.read(input, keep) {
                 Ok(taken) => (taken, chunks.is_done()),
                 Err(status) => {
+                    let huge = chunks.is_huge();
+                    exchange.keep_alive = false;
                     if exchange.answered {
-                        out.close();
+                    } else if !self.reads_body(&exchange) && !self.is_file(&exchange) {
+                        self.answer(&mut exchange, now, out);
                     } else {
-                        exchange.keep_alive = false;
-                        if !exchange.door.reads_body() && !self.is_file(&exchange) {
-                            self.answer(&mut exchange, now, out);
-                        } else {
-                            self.refuse(status, Some(&exchange.head), false, now, out);
-                        }
-                        out.close();
+                        let status = match self.site.persona {
+                            Persona::Apache if huge => Status::BodyTooLarge,
+                            Persona::Iis => Status::BadLength,
+                            _ => status,
+                        };
+                        self.refuse_body(status, &exchange.head, now, out);
                     }
+                    out.close();
                     return (input.len(), false);
                 }
             },
@@ -292,16 +409,16 @@ impl Connection {
             self.whole(exchange, now, out);
             return (taken, true);
         }
-        if exchange.taken > MAX_BODY {
-            if exchange.answered || !exchange.door.reads_body() {
+        if exchange.taken > self.site.persona.max_body() {
+            if exchange.answered || !self.reads_body(&exchange) {
                 out.close();
             } else {
-                self.refuse(Status::BodyTooLarge, Some(&exchange.head), false, now, out);
+                self.refuse_body(Status::BodyTooLarge, &exchange.head, now, out);
             }
             return (taken, false);
         }
-        if exchange.answered || exchange.door.reads_body() {
-            out.read_until(PATIENCE);
+        if exchange.answered || self.reads_body(&exchange) {
+            out.read_until(self.site.persona.patience());
         } else {
             out.read_until(BODY_GRACE);
         }
@@ -313,7 +430,7 @@ impl Connection {
     fn whole(&mut self, mut exchange: Box<Exchange>, now: Timestamp, out: &mut Out) {
         if exchange.answered {
             // The answer left without the body; what's in the body is told all the same.
-            let code = self.reply(&exchange).code;
+            let code = self.reply(&exchange, now).code;
             if let Some(found) = form(&exchange) {
                 self.see_login(&exchange.head, found, code, out);
             }
@@ -326,7 +443,7 @@ impl Connection {
             .get("authorization")
             .and_then(login::authorization);
         let attempted = form.is_some() || basic.is_some();
-        exchange.door = skin::knock(exchange.door, form.as_ref(), basic.as_ref());
+        exchange.door = skin::knock(&self.site, &exchange, form.as_ref(), basic.as_ref());
         if exchange.door.takes_time() {
             let third = self.site.login_delay / 3;
             let (low, high) = (
@@ -360,37 +477,64 @@ impl Connection {
         exchange.answered = true;
     }
 
-    fn reply(&self, exchange: &Exchange) -> Reply {
+    fn reply(&self, exchange: &Exchange, now: Timestamp) -> Reply {
         let head = &exchange.head;
+        match &exchange.door {
+            Door::Files => self.site.file(head, &self.here(head)),
+            Door::Engine => docker::reply(&self.site, head, &exchange.kept, now),
+            door => skin::reply(&self.site, door, head, &self.seed, self.served),
+        }
+    }
+
+    /// `scheme://host:port` of redirects.
+    fn here(&self, head: &Head) -> String {
         let tls = self.channel == Channel::Tls;
         let (scheme, usual) = if tls { ("https", 443) } else { ("http", 80) };
-        let host = match &head.host {
-            Some(host) => host.clone(),
-            None => self.local.ip().to_string(),
+        let host = head.host.clone();
+        let (host, port) = match self.site.persona {
+            // nginx names its own port, Apache and IIS the one that was asked for.
+            Persona::Nginx | Persona::Go => (
+                host.unwrap_or_else(|| self.local.ip().to_string()),
+                self.local.port(),
+            ),
+            Persona::Apache => (
+                host.unwrap_or_else(|| self.site.face.name.clone()),
+                head.port.unwrap_or(usual),
+            ),
+            Persona::Iis => (
+                host.unwrap_or_else(|| self.local.ip().to_string()),
+                head.port.unwrap_or(usual),
+            ),
         };
-        let here = match self.local.port() {
-            port if port == usual => format!("{scheme}://{host}"),
-            port => format!("{scheme}://{host}:{port}"),
-        };
-        match &exchange.door {
-            Door::Files => self.site.file(head, &here),
-            door => skin::reply(&self.site, door, head, &self.seed, self.served),
+        if port == usual {
+            format!("{scheme}://{host}")
+        } else {
+            format!("{scheme}://{host}:{port}")
         }
     }
 
     /// The answer on the wire.
     fn say(&mut self, exchange: &Exchange, now: Timestamp, out: &mut Out) {
-        let reply = self.reply(exchange);
+        let reply = self.reply(exchange, now);
+        let persona = self.site.persona;
+        // nginx announces a connection that stays and ends it all the same; Apache says so.
+        let keep_alive = exchange.keep_alive && !(reply.ends && persona == Persona::Apache);
+        let left = persona
+            .requests()
+            .saturating_add(1)
+            .saturating_sub(self.served);
         let manner = Manner {
+            persona,
             now,
-            server: &self.site.server,
+            server: &self.site.face.server,
             fields: &self.site.fields,
             version: exchange.head.line.version,
             head_only: exchange.head.is("HEAD"),
-            keep_alive: exchange.keep_alive,
+            keep_alive,
+            stays: (exchange.head.connection == Some(true)).then_some(left),
         };
         out.send(reply.write(&manner));
-        if reply.ends || !exchange.keep_alive {
+        if reply.ends || !keep_alive {
             out.close();
         }
     }
@@ -405,50 +549,101 @@ impl Connection {
         out: &mut Out,
     ) {
         let head = &exchange.head;
-        let code = self.reply(exchange).code;
+        let code = self.reply(exchange, now).code;
         let attempted = form.is_some() || basic.is_some();
         for found in form.into_iter().chain(basic) {
             self.see_login(head, found, code, out);
         }
+        if exchange.door == Door::Engine {
+            self.see_api(exchange, code, out);
+        } else if !attempted {
+            self.see_load(head, code, out);
+        }
+        self.see_missing(head, code, now, out);
+    }
+
+    fn see_load(&self, head: &Head, code: u16, out: &mut Out) {
         let path = self.path(head);
         let method = printable(&head.line.method);
         let user_agent = head.agent().unwrap_or_default();
         let channel = self.channel_word();
-        if !attempted && head.is("POST") && code == 404 {
+        let skin = self.site.skin_name;
+        if head.is("POST") && code >= 400 {
             out.see(&HttpPostError {
-                path: path.clone(),
+                path,
                 user_agent,
                 channel,
-                method: method.clone(),
+                method,
                 response: code,
-                skin: self.site.skin_name,
+                skin,
             });
-        } else if !attempted && self.site.tells_loads {
+        } else if self.site.tells_loads {
             let logtype = match code {
                 400.. => 3003,
                 _ if head.is("POST") => 3002,
                 _ => 3000,
             };
             let load = HttpPageLoad {
-                path: path.clone(),
+                path,
                 user_agent,
                 channel,
-                method: method.clone(),
+                method,
                 response: code,
-                skin: self.site.skin_name,
+                skin,
                 hostname: head.host.clone(),
             };
             out.see_as(&load, logtype);
         }
-        if code == 404
+    }
+
+    fn see_api(&self, exchange: &Exchange, code: u16, out: &mut Out) {
+        let head = &exchange.head;
+        let host = head.host.clone();
+        out.see(&HttpApi {
+            headers: postdata::headers(head),
+            hostname: host.unwrap_or_else(|| self.local.ip().to_string()),
+            method: printable(&head.line.method),
+            path: self.path(head),
+            postdata: postdata::body(head, &exchange.kept),
+            response: code,
+            skin: self.site.skin_name,
+            user_agent: head.agent().unwrap_or_default(),
+        });
+    }
+
+    /// Counts what leads nowhere; many such requests are a scan.
+    fn see_missing(&self, head: &Head, code: u16, now: Timestamp, out: &mut Out) {
+        if (400..500).contains(&code)
+            && code != 401
             && let Ok(mut scans) = self.site.scans.lock()
             && scans.missed(self.peer.ip(), &head.path, now)
         {
             out.see(&HttpScan {
-                method,
-                path,
+                method: printable(&head.line.method),
+                path: self.path(head),
                 response: code,
             });
+        }
+    }
+
+    /// Tells of a request that can't be read: `raw` is what there is of its line.
+    fn malformed(&self, code: u16, head: Option<&Head>, raw: &[u8], now: Timestamp, out: &mut Out) {
+        match head {
+            Some(head) => {
+                self.see_load(head, code, out);
+                self.see_missing(head, code, now, out);
+            }
+            None => {
+                let line = raw.split(|b| *b == b'\n').next().unwrap_or_default();
+                let line = line.get(..MAX_TOLD).unwrap_or(line);
+                let mut words = line.splitn(2, |b| *b == b' ');
+                let method = words.next().unwrap_or_default();
+                let target = words.next().unwrap_or_default().trim_ascii();
+                let mut head = lines::head(method.trim_ascii(), target, Version::Http10);
+                head.path = line.to_vec();
+                self.see_load(&head, code, out);
+                self.see_missing(&head, code, now, out);
+            }
         }
     }
 
@@ -479,34 +674,72 @@ impl Connection {
 
     fn next_request(&mut self, keep_alive: bool, out: &mut Out) {
         if keep_alive {
-            self.stage = Stage::line();
+            self.stage = Stage::fresh(self.site.persona);
         } else {
             out.close();
         }
     }
 
-    /// The server's own page; the connection ends with it.
+    /// The server's own page; the connection ends with it. `raw` is what there is of the request
+    /// line where no head is.
     fn refuse(
         &mut self,
         status: Status,
         head: Option<&Head>,
-        head_only: bool,
+        (head_only, raw): (bool, &[u8]),
         now: Timestamp,
         out: &mut Out,
     ) -> (usize, bool) {
-        let reply = self.site.page(status, head);
-        let manner = Manner {
-            now,
-            server: &self.site.server,
-            fields: &self.site.fields,
+        let secure = self.channel == Channel::Tls;
+        let mut reply = self.site.page_on(status, head, secure, "");
+        if self.site.persona == Persona::Go {
+            reply.code = golang::code(status);
+        }
+        self.malformed(reply.code, head, raw, now, out);
+        self.send_refusal(status, &reply, head, head_only, now, out);
+        (0, false)
+    }
+
+    /// The same for a body that is none.
+    fn refuse_body(&mut self, status: Status, head: &Head, now: Timestamp, out: &mut Out) {
+        let mut reply = self.site.page(status, Some(head));
+        if self.site.persona == Persona::Apache {
+            reply.framing = Framing::Closing;
+        }
+        self.malformed(reply.code, Some(head), &[], now, out);
+        self.send_refusal(status, &reply, Some(head), false, now, out);
+    }
+
+    fn send_refusal(
+        &self,
+        status: Status,
+        reply: &Reply,
+        head: Option<&Head>,
+        head_only: bool,
+        now: Timestamp,
+        out: &mut Out,
+    ) {
+        let persona = self.site.persona;
+        let version = match persona {
             // Until the line is read nginx takes the peer for one of HTTP/1.0.
-            version: head.map_or(Version::Http10, |h| h.line.version),
+            Persona::Nginx => head.map_or(Version::Http10, |h| h.line.version),
+            _ => Version::Http11,
+        };
+        let manner = Manner {
+            persona,
+            now,
+            server: &self.site.face.server,
+            fields: &self.site.fields,
+            version,
             head_only,
             keep_alive: false,
+            stays: None,
         };
-        out.send(reply.write(&manner));
+        match persona {
+            Persona::Go => out.send(golang::refusal(status)),
+            _ => out.send(reply.write(&manner)),
+        }
         out.close();
-        (0, false)
     }
 }
 
@@ -530,12 +763,12 @@ impl Session for Connection {
     fn wake(&mut self, now: Timestamp, out: &mut Out) {
         match std::mem::replace(&mut self.stage, Stage::Linger) {
             Stage::Pause(exchange) => {
-                out.read_until(KEEP_ALIVE);
+                out.read_until(self.site.persona.keep_alive());
                 self.say(&exchange, now, out);
                 self.next_request(exchange.keep_alive, out);
             }
-            Stage::Body(mut exchange) if !exchange.answered && !exchange.door.reads_body() => {
-                out.read_until(PATIENCE);
+            Stage::Body(mut exchange) if !exchange.answered && !self.reads_body(&exchange) => {
+                out.read_until(self.site.persona.patience());
                 self.answer(&mut exchange, now, out);
                 self.stage = Stage::Body(exchange);
             }
@@ -545,9 +778,9 @@ impl Session for Connection {
     }
 
     fn end(&mut self, now: Timestamp, out: &mut Out) {
-        if let Stage::Body(exchange) = &mut self.stage
+        if let Stage::Body(exchange) = &self.stage
             && !exchange.answered
-            && !exchange.door.reads_body()
+            && !self.reads_body(exchange)
         {
             self.wake(now, out);
         }
@@ -556,8 +789,11 @@ impl Session for Connection {
 }
 
 impl Stage {
-    const fn line() -> Self {
-        Self::Line(LineParser::new(), Room::new())
+    const fn fresh(persona: Persona) -> Self {
+        match persona {
+            Persona::Nginx => Self::Line(LineParser::new(), Room::new()),
+            _ => Self::Lines(Reader::new(persona)),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The skins there are; their files lie in `skins/`.
 
 use super::Look;
+use super::persona::Persona;
 use super::skin::Skin;
 
 /// The skin of a setting.
@@ -9,6 +10,9 @@ pub(super) const fn of(look: Look) -> &'static Skin {
         Look::Nas => &NAS,
         Look::Basic => &BASIC,
         Look::Router => &ROUTER,
+        Look::Apache => &APACHE,
+        Look::Iis => &IIS,
+        Look::Docker => &DOCKER,
     }
 }
 
@@ -29,11 +33,13 @@ const CSS: &str = "text/css";
 const JS: &str = "application/javascript";
 const SVG: &str = "image/svg+xml";
 const ICO: &str = "image/x-icon";
+const PNG: &str = "image/png";
 const TXT: &str = "text/plain";
 
 /// A network storage.
 static NAS: Skin = Skin {
     name: "nasLogin",
+    persona: Persona::Nginx,
     files: &[
         ("/assets/app.{{hash}}.css", CSS, file!("nasLogin/app.css")),
         (
@@ -49,6 +55,7 @@ static NAS: Skin = Skin {
     front: page!("nasLogin/login.html"),
     fronts: &["/", "/login"],
     api: Some("/api/v2/session"),
+    engine: false,
     message: "The account or the password is incorrect.",
     missing: Some("/error/404.html"),
     realm: Some(("/dav", "Merevault WebDAV")),
@@ -63,6 +70,7 @@ static NAS: Skin = Skin {
 /// A plain login page without a vendor.
 static BASIC: Skin = Skin {
     name: "basicLogin",
+    persona: Persona::Nginx,
     files: &[
         (
             "/static/style.{{hash}}.css",
@@ -76,6 +84,7 @@ static BASIC: Skin = Skin {
     front: page!("basicLogin/login.html"),
     fronts: &["/", "/login", "/index.html"],
     api: None,
+    engine: false,
     message: "Invalid user name or password.",
     missing: None,
     realm: None,
@@ -87,6 +96,7 @@ static BASIC: Skin = Skin {
 /// A router.
 static ROUTER: Skin = Skin {
     name: "routerLogin",
+    persona: Persona::Nginx,
     files: &[
         ("/css/main.css", CSS, file!("routerLogin/main.css")),
         ("/js/login.js", JS, file!("routerLogin/login.js")),
@@ -97,10 +107,64 @@ static ROUTER: Skin = Skin {
     front: page!("routerLogin/login.html"),
     fronts: &["/", "/login.cgi", "/index.html"],
     api: None,
+    engine: false,
     message: "Wrong user name or password. Check the label on the device for the initial password.",
     missing: Some("/err/404.html"),
     realm: Some(("/cgi-bin/", "Tarnlink TR2600")),
     cookie: "TLSESS",
     fields: &[("X-Frame-Options", "DENY")],
     versions: &["3.0.14", "3.0.16", "3.1.2"],
+};
+
+/// A freshly installed Apache on Debian, with one folder behind a password.
+static APACHE: Skin = Skin {
+    name: "apacheDefault",
+    persona: Persona::Apache,
+    files: &[
+        ("/index.html", HTML, file!("apacheDefault/index.html")),
+        (
+            "/icons/openlogo-75.png",
+            PNG,
+            file!("apacheDefault/openlogo-75.png"),
+        ),
+    ],
+    realm: Some(("/admin/", "Restricted Content")),
+    ..NO_APPLICATION
+};
+
+/// A freshly installed IIS on Windows Server, with one folder behind a password.
+static IIS: Skin = Skin {
+    name: "iisStart",
+    persona: Persona::Iis,
+    files: &[
+        ("/iisstart.htm", HTML, file!("iisStart/iisstart.htm")),
+        ("/iisstart.png", PNG, file!("iisStart/iisstart.png")),
+    ],
+    realm: Some(("/admin/", "{{name}}")),
+    fields: &[("X-Powered-By", "ASP.NET")],
+    ..NO_APPLICATION
+};
+
+/// A Docker engine that listens to everybody.
+static DOCKER: Skin = Skin {
+    name: "dockerApi",
+    persona: Persona::Go,
+    engine: true,
+    ..NO_APPLICATION
+};
+
+const NO_APPLICATION: Skin = Skin {
+    name: "",
+    persona: Persona::Nginx,
+    files: &[],
+    front: "",
+    fronts: &[],
+    api: None,
+    engine: false,
+    message: "",
+    missing: None,
+    realm: None,
+    cookie: "",
+    fields: &[],
+    versions: &["1"],
 };

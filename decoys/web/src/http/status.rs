@@ -19,6 +19,27 @@ pub(super) enum Status {
     RangeNotSatisfiable,
     NotImplemented,
     VersionNotSupported,
+    /// More fields than are taken.
+    TooManyFields,
+    ExpectationFailed,
+    LengthRequired,
+    /// The method is no token.
+    BadVerb,
+    /// The target can't be a path.
+    BadUrl,
+    /// The host can't be one.
+    BadHost,
+    /// HTTP/1.1 without a host.
+    MissingHost,
+    TooManyHosts,
+    /// A field's name is no token.
+    BadHeader,
+    /// A field's value holds control characters.
+    BadValue,
+    /// The body's size is none.
+    BadLength,
+    /// A transfer coding that isn't known.
+    CodingNotImplemented,
 }
 
 impl Status {
@@ -26,16 +47,29 @@ impl Status {
     pub(super) const fn line(self) -> (u16, &'static str) {
         match self {
             Self::MovedPermanently => (301, "Moved Permanently"),
-            Self::BadRequest | Self::HeaderTooLarge | Self::ToHttps => (400, "Bad Request"),
+            Self::BadRequest
+            | Self::HeaderTooLarge
+            | Self::ToHttps
+            | Self::TooManyFields
+            | Self::BadVerb
+            | Self::BadUrl
+            | Self::BadHost
+            | Self::MissingHost
+            | Self::TooManyHosts
+            | Self::BadHeader
+            | Self::BadValue
+            | Self::BadLength => (400, "Bad Request"),
             Self::Unauthorized => (401, "Unauthorized"),
             Self::Forbidden => (403, "Forbidden"),
             Self::NotFound => (404, "Not Found"),
             Self::NotAllowed => (405, "Not Allowed"),
+            Self::LengthRequired => (411, "Length Required"),
             Self::PreconditionFailed => (412, "Precondition Failed"),
             Self::BodyTooLarge => (413, "Request Entity Too Large"),
             Self::UriTooLarge => (414, "Request-URI Too Large"),
             Self::RangeNotSatisfiable => (416, "Requested Range Not Satisfiable"),
-            Self::NotImplemented => (501, "Not Implemented"),
+            Self::ExpectationFailed => (417, "Expectation Failed"),
+            Self::NotImplemented | Self::CodingNotImplemented => (501, "Not Implemented"),
             Self::VersionNotSupported => (505, "HTTP Version Not Supported"),
         }
     }

@@ -7,20 +7,28 @@ use coalmine_core::suite::Talk;
 use coalmine_core::{Bird, Context, Seed, Timestamp};
 use serde_json::{Value, json};
 
-use super::site::{File, Site};
+use super::persona::Persona;
+use super::site::{Face, File, Site};
 use super::{KIND, Server};
 
 /// Conversations held with nginx 1.22.1-9+deb12u11 of Debian over [`reference`], one a line. In an
 /// input, `["a", 9000]` stands for 9000 times `a`; every `Date` is masked.
-const RECORDED: &str = include_str!("testdata/nginx-1.22.1.jsonl");
+const NGINX: &str = include_str!("testdata/nginx-1.22.1.jsonl");
+/// The same, and some more, with Apache 2.4.71 of Debian in its packaged configuration.
+const APACHE: &str = include_str!("testdata/apache-2.4.71.jsonl");
 
-/// The site that the real server had.
-fn reference() -> Site {
+/// The site that the real servers had.
+fn reference(persona: Persona) -> Site {
     let mut site = Site {
         skin_name: "reference",
         skin: None,
         words: Vec::new(),
-        server: "nginx/1.22.1".to_owned(),
+        persona,
+        face: Face {
+            server: persona.server().to_owned(),
+            name: "files-02".to_owned(),
+        },
+        takes_forms: false,
         fields: Vec::new(),
         tells_loads: false,
         login_delay: 475,
@@ -40,7 +48,10 @@ fn reference() -> Site {
         ("/style.css", "text/css", "body{color:#123}\n"),
         (
             "/assets/app.js",
-            "application/javascript",
+            match persona {
+                Persona::Apache => "text/javascript",
+                _ => "application/javascript",
+            },
             "console.log(1)\n",
         ),
         (
@@ -61,13 +72,32 @@ fn reference() -> Site {
 }
 
 #[test]
-fn conversations_are_those_of_the_real_server() {
+fn conversations_are_those_of_nginx() {
+    let (count, differing) = differing(Persona::Nginx, NGINX);
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    assert!(count > 250);
+}
+
+#[test]
+fn conversations_are_those_of_apache() {
+    let (count, differing) = differing(Persona::Apache, APACHE);
+    assert!(
+        differing.is_empty(),
+        "{} of {count} differ\n{}",
+        differing.len(),
+        differing.join("\n")
+    );
+    assert!(count > 280);
+}
+
+/// How many conversations there are, and those that we hold otherwise.
+fn differing(persona: Persona, recorded: &str) -> (usize, Vec<String>) {
     let server = Server {
-        site: Arc::new(reference()),
+        site: Arc::new(reference(persona)),
     };
     let mut differing = Vec::new();
     let mut count = 0;
-    for line in RECORDED.lines() {
+    for line in recorded.lines() {
         let recorded: Value = serde_json::from_str(line).unwrap();
         let local = "127.0.0.1:18080".parse().unwrap();
         let on_tls = recorded["clear_on_tls"] == true;
@@ -99,13 +129,7 @@ fn conversations_are_those_of_the_real_server() {
             ));
         }
     }
-    assert!(
-        differing.is_empty(),
-        "{} of {count} differ\n{}",
-        differing.len(),
-        differing.join("\n")
-    );
-    assert!(count > 250);
+    (count, differing)
 }
 
 /// `text` with every date of the conversation's first minute masked.
@@ -141,6 +165,7 @@ fn holds_what_every_kind_holds() {
     coalmine_core::suite::check(&KIND);
 }
 
+/// Skins with a login page.
 const SKINS: [&str; 3] = ["nasLogin", "basicLogin", "routerLogin"];
 
 fn talk(settings: &Value) -> Talk {
@@ -373,17 +398,19 @@ fn page_loads_are_told_when_asked_for() {
     ask(&mut talk, post("/robots.txt", FORM, "a=b"));
     ask(&mut talk, post("/login", FORM, "a=b"));
     let told: Vec<_> = talk.events().iter().map(|e| e.0).collect();
-    assert_eq!(told, [3000, 3003, 3002]);
+    assert_eq!(told, [3000, 3006, 3002]);
+    ask(&mut talk, get("/nope"));
+    assert_eq!(talk.events()[3].0, 3003);
 }
 
 #[test]
 fn settings_shape_every_answer() {
     let mut talk = talk(&json!({
-        "banner": "Apache/2.4.57", "headers.enabled": true, "headers.items": ["X-Site: berlin"],
+        "banner": "nginx/1.24.0", "headers.enabled": true, "headers.items": ["X-Site: berlin"],
     }));
     let answer = ask(&mut talk, "bad\r\n\r\n");
-    assert!(answer.contains("Server: Apache/2.4.57\r\n") && answer.contains("X-Site: berlin\r\n"));
-    assert!(answer.contains("<center>Apache/2.4.57</center>"));
+    assert!(answer.contains("Server: nginx/1.24.0\r\n") && answer.contains("X-Site: berlin\r\n"));
+    assert!(answer.contains("<center>nginx/1.24.0</center>"));
     for bad in ["no colon", "a b: c", ": x", "a: b\r\nc: d"] {
         let given = json!({"headers.items": [bad]});
         assert!(
@@ -430,4 +457,468 @@ fn silence_and_endless_bodies_end() {
     }
     assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
     assert!(endless.is_closed());
+}
+
+#[test]
+fn what_cannot_be_read_is_told_as_an_error_page_and_counts_as_scanning() {
+    for banner in ["", "Apache/2.4.71 (Debian)", "Microsoft-IIS/10.0"] {
+        let mut quiet = talk(&json!({ "banner": banner }));
+        ask(&mut quiet, "g\x01rbage\r\n\r\n");
+        assert_eq!(quiet.events(), [], "page loads are off");
+        let mut told = talk(&json!({"page_load_alerts": true, "banner": banner}));
+        ask(&mut told, "G(ET /odd one\r\n\r\n");
+        let event = json!({"PATH": "/odd one", "METHOD": "G(ET", "RESPONSE": 400,
+            "USERAGENT": "", "SKIN": "nasLogin"});
+        assert_eq!(told.events(), [(3003, event)], "{banner}");
+    }
+    let service = (KIND.build)(&serde_json::Map::new(), &Bird::sample()).unwrap();
+    let mut last = Vec::new();
+    for n in 0..30 {
+        let mut talk = Talk::of(&KIND, &service);
+        ask(
+            &mut talk,
+            format!("GET /%zz{n} HTTP/1.1\r\nHost: a\r\n\r\n"),
+        );
+        last.extend(talk.events());
+    }
+    let told = json!({"METHOD": "GET", "PATH": "/%zz9 HTTP/1.1", "RESPONSE": 400});
+    assert_eq!(last, [(3004, told)]);
+}
+
+#[test]
+fn the_server_in_front_follows_the_banner() {
+    for (banner, opening, foot) in [
+        (
+            "Apache/2.4.62 (Debian)",
+            "Date: ",
+            "Apache/2.4.62 (Debian) Server at files-02 Port 80",
+        ),
+        (
+            "Microsoft-IIS/10.0",
+            "Content-Type: text/html; charset=utf-8\r\n",
+            "",
+        ),
+    ] {
+        let mut talk = talk(&json!({ "banner": banner }));
+        let front = ask(&mut talk, get("/"));
+        let start = format!("HTTP/1.1 200 OK\r\n{opening}");
+        assert!(front.contains(&format!("Server: {banner}\r\n")), "{front}");
+        assert!(
+            front.contains("<form") && front.contains("Set-Cookie: "),
+            "{front}"
+        );
+        if banner.starts_with("Apache") {
+            assert!(front.starts_with(&start), "{front}");
+            let answer = ask(&mut talk, "AAAA / HTTP/1.1\r\nHost: files-02\r\n\r\n");
+            assert!(
+                answer.starts_with("HTTP/1.1 405"),
+                "the application's page: {answer}"
+            );
+        } else {
+            assert!(front.contains(opening), "{front}");
+        }
+        let mut fresh = self::talk(&json!({ "banner": banner }));
+        assert!(ask(&mut fresh, "bad\r\n\r\n").contains(foot));
+    }
+}
+
+/// From what servers of Microsoft's answer on the Internet: the sizes of their pages.
+#[test]
+fn iis_refuses_as_http_sys_does() {
+    let long = "a".repeat(300);
+    for (request, code, size, heading) in [
+        ("HELP\r\n".to_owned(), 400, 326, "Invalid Verb"),
+        ("\u{16}\u{3}\r\n".to_owned(), 400, 326, "Invalid Verb"),
+        (
+            "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            400,
+            324,
+            "Invalid URL",
+        ),
+        (
+            "GET /../x HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            400,
+            324,
+            "Invalid URL",
+        ),
+        (
+            format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            400,
+            324,
+            "Invalid URL",
+        ),
+        (
+            "GET / HTTP/1.1\r\n\r\n".to_owned(),
+            400,
+            334,
+            "Invalid Hostname",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(),
+            400,
+            334,
+            "Invalid Hostname",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".to_owned(),
+            400,
+            334,
+            "Invalid Hostname",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nb ad: x\r\n\r\n".to_owned(),
+            400,
+            339,
+            "Invalid Header",
+        ),
+        (
+            "GET / FOO\r\n\r\n".to_owned(),
+            400,
+            311,
+            "<h2>Bad Request</h2>",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(),
+            411,
+            344,
+            "Length Required",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(),
+            501,
+            343,
+            "Not Implemented",
+        ),
+        (
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+                "a".repeat(17_000)
+            ),
+            400,
+            346,
+            "Request Too Long",
+        ),
+    ] {
+        let mut talk = talk(&json!({"skin": "iisStart"}));
+        let answer = ask(&mut talk, &request);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {code} ")),
+            "{request}: {answer}"
+        );
+        assert!(
+            head.contains("\r\nServer: Microsoft-HTTPAPI/2.0\r\n"),
+            "{answer}"
+        );
+        assert!(
+            head.ends_with(&format!("Connection: close\r\nContent-Length: {size}")),
+            "{answer}"
+        );
+        assert_eq!(body.len(), size);
+        assert!(body.contains(heading), "{answer}");
+        assert!(talk.is_closed());
+    }
+}
+
+#[test]
+fn iis_answers_the_rest_itself() {
+    let mut talk = talk(&json!({"skin": "iisStart"}));
+    for (request, code, size, text) in [
+        (get("/"), 200, None, "<title>IIS Windows Server</title>"),
+        (get("/IISStart.PNG"), 200, None, "image/png"),
+        (
+            get("/nope"),
+            404,
+            Some(1_245),
+            "404 - File or directory not found.",
+        ),
+        (
+            get("/bin/x"),
+            404,
+            Some(1_245),
+            "404 - File or directory not found.",
+        ),
+        (
+            get("/admin/"),
+            401,
+            Some(1_293),
+            "WWW-Authenticate: Basic realm=\"files-02\"",
+        ),
+        (
+            post("/", FORM, "a=b"),
+            405,
+            Some(1_293),
+            "Allow: GET, HEAD, OPTIONS, TRACE",
+        ),
+        (
+            get("/").replace("GET", "TRACE"),
+            501,
+            None,
+            "501 - Header values",
+        ),
+        (
+            get("/").replace("GET", "OPTIONS"),
+            200,
+            Some(0),
+            "Public: OPTIONS, TRACE, GET, HEAD, POST",
+        ),
+    ] {
+        let answer = ask(&mut talk, &request);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {code} ")),
+            "{request}: {answer}"
+        );
+        assert!(
+            answer.contains("Server: Microsoft-IIS/10.0\r\n"),
+            "{answer}"
+        );
+        assert!(answer.contains(text), "{request}: {answer}");
+        if let Some(size) = size {
+            assert!(
+                answer.contains(&format!("Content-Length: {size}\r\n")),
+                "{request}: {answer}"
+            );
+        }
+    }
+    let tag = ask(&mut talk, get("/iisstart.png"));
+    let tag = tag
+        .split("ETag: \"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    assert!(tag.ends_with(":0") && tag.len() > 10, "{tag}");
+    let again =
+        get("/iisstart.png").replace("\r\n\r\n", &format!("\r\nIf-None-Match: \"{tag}\"\r\n\r\n"));
+    assert!(ask(&mut talk, again).starts_with("HTTP/1.1 304 Not Modified\r\n"));
+}
+
+#[test]
+fn a_fresh_apache_has_its_page_and_a_guarded_folder() {
+    let mut talk = talk(&json!({"skin": "apacheDefault"}));
+    let front = ask(&mut talk, get("/"));
+    assert!(
+        front.contains("<title>Apache2 Debian Default Page: It works</title>"),
+        "{front}"
+    );
+    assert!(front.contains("Server: Apache/2.4.71 (Debian)\r\n"));
+    assert!(front.contains("Content-Length: 10701\r\n"), "{front}");
+    assert!(ask(&mut talk, get("/icons/openlogo-75.png")).starts_with("HTTP/1.1 200 OK"));
+    let packed =
+        talk.say(get("/").replace("\r\n\r\n", "\r\nAccept-Encoding: br, gzip;q=1\r\n\r\n"));
+    let head = String::from_utf8_lossy(&packed);
+    assert!(head.contains("-gzip\"\r\n") && head.contains("Content-Encoding: gzip\r\n"));
+    for path in ["/admin", "/admin/x"] {
+        let guarded = get(path).replace("\r\n\r\n", "\r\nAuthorization: Basic YTpi\r\n\r\n");
+        assert!(ask(&mut talk, guarded).starts_with("HTTP/1.1 401 Unauthorized\r\n"));
+    }
+    assert!(ask(&mut talk, get("/administrator")).starts_with("HTTP/1.1 404"));
+    let told: Vec<_> = talk
+        .events()
+        .iter()
+        .map(|e| (e.0, e.1["PATH"].clone()))
+        .collect();
+    assert_eq!(told, [(3001, json!("/admin")), (3001, json!("/admin/x"))]);
+}
+
+#[test]
+fn the_docker_api_answers_in_json_and_tells_every_request() {
+    let mut talk = talk(&json!({"skin": "dockerApi"}));
+    for (request, code, text) in [
+        (get("/_ping"), 200, "\r\n\r\nOK"),
+        (get("/version"), 200, "\"ApiVersion\":\"1.41\""),
+        (
+            get("/v1.41/info"),
+            200,
+            "\"OperatingSystem\":\"Debian GNU/Linux 12 (bookworm)\"",
+        ),
+        (get("/networks"), 200, "\"docker0\""),
+        (get("/v1.24/containers/json?all=1"), 200, "\r\n\r\n[]\n"),
+        (
+            get("/v1.99/version"),
+            400,
+            "client version 1.99 is too new. Maximum supported API version is 1.41",
+        ),
+        (get("/v1.2/version"), 400, "client version 1.2 is too old."),
+        (
+            get("/containers/abc/json"),
+            404,
+            "{\"message\":\"No such container: abc\"}\n",
+        ),
+        (get("/images/a/b/json"), 404, "No such image: a/b:latest"),
+        (get("/swarm"), 503, "This node is not a swarm manager."),
+        (get("/nope"), 404, "{\"message\":\"page not found\"}\n"),
+        (
+            post(
+                "/containers/create",
+                "application/json",
+                r#"{"Image":"alpine","Cmd":["id"]}"#,
+            ),
+            404,
+            "No such image: alpine:latest",
+        ),
+        (
+            post("/containers/create", "text/plain", "{}"),
+            400,
+            "Content-Type specified (text/plain) must be 'application/json'",
+        ),
+        (
+            post("/containers/create", "application/json", ""),
+            400,
+            "config cannot be empty",
+        ),
+        (
+            post("/images/create?fromImage=alpine", "text/plain", ""),
+            500,
+            "no such host",
+        ),
+        (
+            post(
+                "/auth",
+                "application/json",
+                r#"{"username":"u","password":"p"}"#,
+            ),
+            401,
+            "incorrect username or password",
+        ),
+    ] {
+        let before = talk.events().len();
+        let answer = ask(&mut talk, &request);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {code} ")),
+            "{request}: {answer}"
+        );
+        assert!(answer.contains(text), "{request}: {answer}");
+        assert!(
+            !answer.contains("{{") && !answer.contains("nginx"),
+            "{answer}"
+        );
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("Content-Length: {}", body.len())),
+            "{answer}"
+        );
+        if head.contains("application/json") {
+            serde_json::from_str::<Value>(body).unwrap();
+        }
+        let told = talk.events();
+        assert_eq!(told.last().map(|e| e.0), Some(3005));
+        let login = request.starts_with("POST /auth");
+        assert_eq!(told.len(), before + if login { 2 } else { 1 });
+    }
+    let told = talk.events();
+    let create = told
+        .iter()
+        .find(|e| e.1["POSTDATA"]["Image"] == "alpine")
+        .unwrap();
+    assert_eq!(
+        create.1,
+        json!({
+            "HEADERS": {"Host": "files-02", "User-Agent": "t", "Content-Type": "application/json", "Content-Length": "31"},
+            "HOSTNAME": "files-02", "METHOD": "POST", "PATH": "/containers/create",
+            "POSTDATA": {"Image": "alpine", "Cmd": ["id"]}, "RESPONSE": 404, "SKIN": "dockerApi",
+            "USERAGENT": "t"
+        })
+    );
+}
+
+#[test]
+fn go_refuses_in_plain_text() {
+    for (request, said) in [
+        ("bad\r\n", "400 Bad Request"),
+        ("\r\n", "400 Bad Request"),
+        (
+            "GET / HTTP/1.1\r\n\r\n",
+            "400 Bad Request: missing required Host header",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+            "400 Bad Request: too many Host headers",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+            "400 Bad Request: malformed Host header",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nx(y): z\r\n\r\n",
+            "400 Bad Request: invalid header name",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nx: \u{1}\r\n\r\n",
+            "400 Bad Request: invalid header value",
+        ),
+        (
+            "GET / HTTP/2.0\r\n\r\n",
+            "505 HTTP Version Not Supported: unsupported protocol version",
+        ),
+    ] {
+        let mut talk = talk(&json!({"skin": "dockerApi"}));
+        let answer = ask(&mut talk, request);
+        let line = said.split(':').next().unwrap();
+        assert_eq!(
+            answer,
+            format!(
+                "HTTP/1.1 {line}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{said}"
+            )
+        );
+        assert!(talk.is_closed());
+    }
+    let mut old = talk(&json!({"skin": "dockerApi"}));
+    assert!(
+        ask(&mut old, "GET /_ping HTTP/1.0\r\n\r\n")
+            .starts_with("HTTP/1.0 200 OK\r\nApi-Version: 1.41\r\n")
+    );
+    assert!(old.is_closed());
+}
+
+#[test]
+fn pages_of_the_operators_own_are_served_and_their_forms_captured() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = "<form method=post><input name=user><input name=password type=password></form>";
+    put(&dir.path().join("index.html"), page);
+    put(&dir.path().join("img/a.svg"), "<svg/>");
+    for banner in ["", "Apache/2.4.71 (Debian)", "Microsoft-IIS/10.0"] {
+        let mut talk = talk(&json!({
+            "userwebroot": dir.path().to_str().unwrap(), "banner": banner,
+        }));
+        let front = ask(&mut talk, get("/"));
+        assert!(
+            front.starts_with("HTTP/1.1 200 OK") && front.ends_with(page),
+            "{front}"
+        );
+        assert!(ask(&mut talk, get("/img/a.svg")).contains("Content-Type: image/svg+xml"));
+        assert!(ask(&mut talk, get("/assets/logo.svg")).starts_with("HTTP/1.1 404"));
+        for path in ["/../index.html", "/%2e%2e/etc/passwd", "/img/../../x"] {
+            let mut other = self::talk(&json!({
+                "userwebroot": dir.path().to_str().unwrap(), "banner": banner,
+            }));
+            assert!(
+                ask(&mut other, get(path)).starts_with("HTTP/1.1 400"),
+                "{path}"
+            );
+        }
+        let again = ask(&mut talk, post("/", FORM, "user=eve&password=pw1"));
+        assert!(
+            again.starts_with("HTTP/1.1 200 OK") && again.ends_with(page),
+            "{again}"
+        );
+        let told = talk.events();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!((told[0].0, &told[0].1["USERNAME"]), (3001, &json!("eve")));
+        assert_eq!(told[0].1["SKIN"], "userwebroot");
+    }
+    let given = json!({"userwebroot": "/no/such/folder"});
+    let faults = (KIND.build)(given.as_object().unwrap(), &Bird::sample())
+        .err()
+        .unwrap();
+    assert_eq!(faults[0].key, "userwebroot");
+    assert!(faults[0].problem.contains("can't be read"), "{}", faults[0]);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test lays files out")]
+fn put(path: &std::path::Path, content: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, content).unwrap();
 }
