@@ -3,9 +3,11 @@
 use coalmine_core::DecoyKind;
 
 pub mod ntp;
+pub mod sip;
+pub mod snmp;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ntp::KIND];
+pub static KINDS: &[&DecoyKind] = &[&ntp::KIND, &sip::KIND, &snmp::KIND];
 
 #[cfg(test)]
 mod tests {
