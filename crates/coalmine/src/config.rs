@@ -24,6 +24,11 @@ use crate::personality::Personality;
 pub const MAX_BIRDS: usize = 256;
 /// Most instances of one kind of decoy in one bird.
 pub const MAX_INSTANCES: usize = 16;
+/// Most instances of a kind whose instances have numbers.
+pub const MAX_NUMBERED: usize = 10;
+/// The setting that tells the number of an instance. Kinds that declare it have numbered instances:
+/// the API calls them `tcpbanner_1` and so on, and each has a standard port of its own.
+const NUMBER: &str = "banner_id";
 /// Where tokens are touched over HTTP unless said otherwise. Not 80: that's a decoy's.
 pub const TOKEN_HTTP_PORT: u16 = 8000;
 /// Where tokens are touched over DNS unless said otherwise.
@@ -269,6 +274,37 @@ impl Config {
                 })
         });
         std::iter::once(console).chain(birds).chain(http).chain(dns)
+    }
+}
+
+/// Whether the instances of `kind` have numbers.
+fn is_numbered(kind: &DecoyKind) -> bool {
+    kind.instances && (kind.settings)().iter().any(|s| s.name == NUMBER)
+}
+
+/// Most instances of `kind` in one bird.
+fn most_instances(kind: &DecoyKind) -> usize {
+    if is_numbered(kind) {
+        MAX_NUMBERED
+    } else {
+        MAX_INSTANCES
+    }
+}
+
+/// The standard port of instance `number` of `kind`; the first is 1.
+fn standard_port(kind: &DecoyKind, number: u16) -> u16 {
+    if is_numbered(kind) {
+        kind.port.saturating_add(number.saturating_sub(1))
+    } else {
+        kind.port
+    }
+}
+
+impl ServicePart {
+    /// Its number, where instances of its kind have one.
+    fn number(&self) -> Option<u16> {
+        let number = self.settings.get(NUMBER)?.as_u64()?;
+        u16::try_from(number).ok()
     }
 }
 

@@ -5,9 +5,10 @@ use coalmine_core::DecoyKind;
 pub mod ntp;
 pub mod sip;
 pub mod snmp;
+pub mod tcpbanner;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ntp::KIND, &sip::KIND, &snmp::KIND];
+pub static KINDS: &[&DecoyKind] = &[&ntp::KIND, &sip::KIND, &snmp::KIND, &tcpbanner::KIND];
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,8 @@ use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
 
 use super::{
-    BirdPart, CONSOLE, Certificate, Config, ConsolePart, Ground, MAX_BIRDS, MAX_INSTANCES,
-    ServicePart, TOKEN_DNS_PORT, TOKEN_HTTP_PORT, TokensPart,
+    BirdPart, CONSOLE, Certificate, Config, ConsolePart, Ground, MAX_BIRDS, NUMBER, ServicePart,
+    TOKEN_DNS_PORT, TOKEN_HTTP_PORT, TokensPart, most_instances, standard_port,
 };
 use crate::personality::{self, PERSONALITIES, Personality};
 
@@ -173,22 +173,28 @@ fn services_of(
         None => vec![service(kind, wanted, &key, 0, &empty, folder, faults)],
         Some(Value::Table(table)) => vec![service(kind, true, &key, 0, table, folder, faults)],
         Some(Value::Array(list)) if kind.instances && list.iter().all(Value::is_table) => {
-            if list.is_empty() || list.len() > MAX_INSTANCES {
+            let most = most_instances(kind);
+            if list.is_empty() || list.len() > most {
                 faults.push(Fault::new(
                     &key,
-                    format!(
-                        "there must be 1 to {MAX_INSTANCES} of them, not {}",
-                        list.len()
-                    ),
+                    format!("there must be 1 to {most} of them, not {}", list.len()),
                 ));
             }
-            let tables = list.iter().filter_map(Value::as_table).take(MAX_INSTANCES);
-            tables
+            let tables = list.iter().filter_map(Value::as_table).take(most);
+            let services: Vec<_> = tables
                 .enumerate()
                 .map(|(n, table)| {
                     service(kind, true, &format!("{key}[{n}]"), n, table, folder, faults)
                 })
-                .collect()
+                .collect();
+            let mut numbers = BTreeSet::new();
+            for service in &services {
+                if service.number().is_some_and(|n| !numbers.insert(n)) {
+                    let problem = "is another one's number; each needs its own";
+                    faults.push(Fault::new(format!("{}.{NUMBER}", service.key), problem));
+                }
+            }
+            services
         }
         Some(_) => {
             let form = if kind.instances {
@@ -213,7 +219,12 @@ fn service(
 ) -> ServicePart {
     let mut section = Section::new(key, table, faults);
     let enabled = section.flag("enabled").unwrap_or(wanted);
-    let port = section.port("port").unwrap_or(kind.port);
+    let place = u16::try_from(n.saturating_add(1)).unwrap_or(u16::MAX);
+    let number = table.get(NUMBER).and_then(Value::as_integer);
+    let number = number.and_then(|n| u16::try_from(n).ok()).unwrap_or(place);
+    let port = section
+        .port("port")
+        .unwrap_or_else(|| standard_port(kind, number));
     if port == 0 {
         section.fault("port", "must be a number from 1 to 65535");
     }
@@ -256,7 +267,10 @@ fn service(
         .map(|setting| {
             let value = given
                 .remove(setting.name)
-                .unwrap_or_else(|| setting.default.clone());
+                .unwrap_or_else(|| match setting.name {
+                    NUMBER => number.into(),
+                    _ => setting.default.clone(),
+                });
             (setting.name.to_owned(), value)
         })
         .collect();

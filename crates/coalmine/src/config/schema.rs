@@ -3,7 +3,7 @@
 use coalmine_core::DecoyKind;
 use serde_json::{Map, Value, json};
 
-use super::{CONSOLE, MAX_BIRDS, MAX_INSTANCES, TOKEN_DNS_PORT, TOKEN_HTTP_PORT};
+use super::{CONSOLE, MAX_BIRDS, TOKEN_DNS_PORT, TOKEN_HTTP_PORT, most_instances};
 use crate::personality::PERSONALITIES;
 
 /// The schema of a configuration with these decoys.
@@ -106,7 +106,7 @@ fn service(kind: &DecoyKind) -> Value {
         "properties": properties,
     });
     if kind.instances {
-        json!({"anyOf": [one, {"type": "array", "minItems": 1, "maxItems": MAX_INSTANCES, "items": one}]})
+        json!({"anyOf": [one, {"type": "array", "minItems": 1, "maxItems": most_instances(kind), "items": one}]})
     } else {
         one
     }

@@ -17,6 +17,23 @@ coalmine_core::settings! {
     }
 }
 
+coalmine_core::settings! {
+    /// For tests of numbered instances.
+    pub struct Numbered {
+        /// Its number.
+        banner_id: u16 => "banner_id" = 1, up_to_ten;
+        /// What it says.
+        banner: String => "banner" = "hello".to_owned(), coalmine_core::settings::one_line;
+    }
+}
+
+fn up_to_ten(number: &u16) -> Result<(), String> {
+    if *number > 10 {
+        return Err("must be 1 to 10".to_owned());
+    }
+    Ok(())
+}
+
 const fn kind(id: &'static str, port: u16, instances: bool, tls: Option<Tls>) -> DecoyKind {
     DecoyKind {
         id,
@@ -44,10 +61,15 @@ static FTP: DecoyKind = kind("ftp", 21, false, None);
 static SSH: DecoyKind = kind("ssh", 22, true, None);
 static HTTPS: DecoyKind = kind("https", 443, true, Some(Tls { alpn: &[] }));
 static GIT: DecoyKind = kind("git", 9418, false, None);
+static PLAIN: DecoyKind = DecoyKind {
+    settings: Numbered::declared,
+    build: |given, _| Numbered::parse(given).map(|_| Service::default()),
+    ..kind("plain", 8001, true, None)
+};
 
 fn ground() -> Ground {
     Ground {
-        kinds: vec![&FTP, &SSH, &HTTPS, &GIT],
+        kinds: vec![&FTP, &SSH, &HTTPS, &GIT, &PLAIN],
         listen: Ipv4Addr::UNSPECIFIED.into(),
         public_address: [192, 0, 2, 7].into(),
         tag: "4f2a".to_owned(),
@@ -237,6 +259,54 @@ fn the_wire_form_is_flat_with_nested_instances_and_aliases() {
         ]})
     );
     assert!(!settings.contains_key("ftp.headers"));
+}
+
+#[test]
+fn numbered_instances_have_ports_and_keys_of_their_own() {
+    let text = "[[bird]]\n[[bird.plain]]\n[[bird.plain]]\nbanner = 'second'\n\
+                [[bird.plain]]\nbanner_id = 7\nenabled = false\n";
+    let config = Config::parse(text, &ground()).unwrap();
+    assert_eq!(
+        Config::parse(&show::toml(&config), &ground()),
+        Ok(config.clone())
+    );
+    let settings = wire::settings(&config.birds[0], "192.0.2.7");
+    assert_eq!(settings["plain.enabled"], true);
+    for (number, enabled, banner) in [
+        (1, true, "hello"),
+        (2, true, "second"),
+        (3, false, "hello"),
+        (7, false, "hello"),
+        (10, false, "hello"),
+    ] {
+        let key = |name| format!("plain_{number}.{name}");
+        assert_eq!(settings[&key("enabled")], enabled, "{number}");
+        assert_eq!(settings[&key("port")], 8000 + number);
+        assert_eq!(settings[&key("banner")], banner);
+    }
+    assert!(!settings.keys().any(|key| key.contains("banner_id")));
+    assert!(!settings.contains_key("plain_11.port"));
+    assert!(settings["services"].get("plain").is_none());
+    // Without any, all are there and off.
+    let bare = Config::parse("", &ground()).unwrap();
+    let settings = wire::settings(&bare.birds[0], "192.0.2.7");
+    assert_eq!(settings["plain.enabled"], false);
+    assert_eq!(settings["plain_1.enabled"], false);
+
+    let twice = "[[bird]]\n[[bird.plain]]\nbanner_id = 2\n[[bird.plain]]\nport = 9\n";
+    assert_eq!(
+        faults(twice),
+        ["bird[0].plain[1].banner_id: is another one's number; each needs its own"]
+    );
+    let many = format!("[[bird]]\n{}", "[[bird.plain]]\n".repeat(11));
+    assert_eq!(
+        faults(&many),
+        ["bird[0].plain: there must be 1 to 10 of them, not 11"]
+    );
+    assert_eq!(
+        faults("[[bird]]\n[bird.plain]\nbanner_id = 11\n"),
+        ["bird[0].plain.banner_id: must be 1 to 10"]
+    );
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! A bird's settings as the API shows them: flat dotted keys, and `services` for kinds of which a
 //! bird may have several. Those have flat aliases of the first instance too, as older clients use.
+//! Where instances have numbers they are flat too, under `tcpbanner_1` and so on.
 
 use serde_json::{Map, Value, json};
 
-use super::{BirdPart, ServicePart};
+use coalmine_core::DecoyKind;
+
+use super::{BirdPart, MAX_NUMBERED, NUMBER, ServicePart, is_numbered, standard_port};
 
 /// The documented settings object of `bird`, reached at `address`.
 pub fn settings(bird: &BirdPart, address: &str) -> Map<String, Value> {
@@ -11,6 +14,13 @@ pub fn settings(bird: &BirdPart, address: &str) -> Map<String, Value> {
     let mut services = Map::new();
     for service in &bird.services {
         let id = service.kind.id;
+        if is_numbered(service.kind) {
+            let key = format!("{id}.enabled");
+            if all.get(&key) != Some(&Value::Bool(true)) {
+                all.insert(key, Value::Bool(service.enabled));
+            }
+            continue;
+        }
         if !service.kind.instances {
             all.extend(flat(service));
             continue;
@@ -27,6 +37,10 @@ pub fn settings(bird: &BirdPart, address: &str) -> Map<String, Value> {
         if let Some(Value::Array(instances)) = group.get_mut("instances") {
             instances.push(instance(service));
         }
+    }
+    let kinds = bird.services.iter().map(|service| service.kind);
+    for kind in kinds.filter(|kind| is_numbered(kind)) {
+        all.extend(numbered(kind, bird));
     }
     if !services.is_empty() {
         all.insert("services".to_owned(), Value::Object(services));
@@ -74,6 +88,30 @@ fn flat(service: &ServicePart) -> impl Iterator<Item = (String, Value)> + '_ {
             .iter()
             .map(move |(name, value)| (format!("{id}.{name}"), value.clone())),
     )
+}
+
+/// All instances of `kind` that there can be; those the bird hasn't are turned off.
+fn numbered(kind: &DecoyKind, bird: &BirdPart) -> Map<String, Value> {
+    let mut all = Map::new();
+    for number in 1..=u16::try_from(MAX_NUMBERED).unwrap_or_default() {
+        let service = bird
+            .services
+            .iter()
+            .find(|service| std::ptr::eq(service.kind, kind) && service.number() == Some(number));
+        let port = service.map_or_else(|| standard_port(kind, number), |s| s.port);
+        let mut insert = |name: &str, value: Value| {
+            all.insert(format!("{}_{number}.{name}", kind.id), value);
+        };
+        insert("enabled", service.is_some_and(|s| s.enabled).into());
+        insert("port", port.into());
+        for setting in (kind.settings)() {
+            if setting.name != NUMBER {
+                let given = service.and_then(|s| s.settings.get(setting.name));
+                insert(setting.name, given.cloned().unwrap_or(setting.default));
+            }
+        }
+    }
+    all
 }
 
 fn instance(service: &ServicePart) -> Value {
