@@ -21,4 +21,6 @@ mod redis;
 mod seen;
 mod services;
 mod story;
+mod tcpbanner;
 mod tokens;
+mod vnc;

@@ -7,7 +7,7 @@ fn nmap_names_the_claimed_products() {
     if !have("nmap") {
         return;
     }
-    let nest = Nest::start(&format!("{QUICK}\n[bird.redis]\n"));
+    let nest = Nest::start(&format!("{QUICK}\n[bird.redis]\n[bird.vnc]\n"));
     let wanted = [
         ("ssh", "OpenSSH 9.2p1 Debian"),
         ("ftp", "vsftpd 3.0.3"),
@@ -16,6 +16,7 @@ fn nmap_names_the_claimed_products() {
         ("https", "nginx 1.22.1"),
         ("mysql", "MySQL 5.5.5-10.11."),
         ("redis", "Redis key-value store"),
+        ("vnc", "VNC (protocol 3.8)"),
     ];
     let ports: Vec<String> = wanted
         .iter()
