@@ -2,11 +2,12 @@
 
 mod codec;
 mod line;
+mod options;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coalmine_core::decoy::{
@@ -17,20 +18,18 @@ use coalmine_core::text::printable;
 use coalmine_core::{Bird, Event, Seed, Timestamp, choice, event, settings};
 use serde_json::{Map, Value};
 
-use codec::{DO, DONT, Decoder, IAC, Item, SB, SE, WILL, WONT};
+use codec::{ABORT, AO, AYT, BRK, DM, Decoder, EC, EL, EOF, IAC, IP, Item, SUSP};
 use line::{Key, Line};
+use options::{NAWS, Options, TTYPE};
 
 /// Longest text of a setting, in bytes.
 const MAX_TEXT: usize = 2048;
 /// Data kept while options are still negotiated, in bytes.
 const MAX_EARLY: usize = 4096;
-/// Terminal type (RFC 1091).
-const TTYPE: u8 = 24;
-/// Negotiate about window size (RFC 1073).
-const NAWS: u8 = 31;
-/// What inetutils' server asks before it greets: terminal type, speed, display, environment in
-/// both its forms.
-const ASKED_FIRST: [u8; 5] = [TTYPE, 32, 35, 39, 36];
+/// Longest answer that Linux-PAM takes at once, in bytes.
+const MAX_ANSWER: usize = 512;
+/// login(1) takes so long to ask for a name, in milliseconds.
+const LOGIN_STARTS: (u64, u64) = (25, 60);
 
 /// The decoy.
 pub static KIND: DecoyKind = DecoyKind {
@@ -79,12 +78,25 @@ choice! {
     }
 }
 
+choice! {
+    /// How a router checks who logs in.
+    pub enum CiscoLogin {
+        Local => "local",
+        Aaa => "aaa",
+        Line => "line",
+    }
+}
+
 settings! {
     /// Settings of the Telnet decoy.
     pub struct TelnetSettings {
         /// Which server is claimed; decides option negotiation, texts, delays and tries.
         product: Product => "product" = Product::BusyBox, any;
-        /// Text before the first prompt; empty for the product's own.
+        /// How the router of product `cisco-ios` checks who logs in: users of its own, users of a
+        /// server (`aaa`), or one password for all (`line`), where no user name is asked for.
+        cisco_login: CiscoLogin => "cisco_login" = CiscoLogin::Local, any;
+        /// Text before the first prompt, where %h stands for the bird's name and %t for the
+        /// terminal, e.g. `pts/0`; empty for the product's own.
         banner: String => "banner" = String::new(), words;
         /// Prompt for the user name, where %h stands for the bird's name; empty for the product's
         /// own.
@@ -108,28 +120,26 @@ fn words(text: &str) -> Result<(), String> {
 
 fn build(given: &Map<String, Value>, bird: &Arc<Bird>) -> Result<Service, Vec<Fault>> {
     let settings = TelnetSettings::parse(given)?;
-    Ok(Service::sessions(Telnet(Arc::new(Persona::new(
-        &settings, bird,
-    )))))
+    Ok(Service::sessions(Telnet {
+        persona: Arc::new(Persona::new(&settings, bird)),
+        terminals: Terminals::default(),
+    }))
 }
 
 /// All that tells one product from another; texts as they go over the wire.
 struct Persona {
     product: Product,
-    /// First bytes.
-    hello: &'static [u8],
-    /// What follows once the questions in the first bytes are answered.
-    second: Option<&'static [u8]>,
-    banner: Vec<u8>,
-    user_prompt: Vec<u8>,
+    /// With %t for the terminal.
+    banner: String,
+    /// None where only a password is asked for.
+    user_prompt: Option<Vec<u8>>,
     password_prompt: Vec<u8>,
     failed: Vec<u8>,
     /// Wrong passwords until the end, and the last words.
     tries: u32,
     farewell: &'static [u8],
-    /// How long a login may take, and the words at its end.
+    /// How long a login may take.
     patience: Duration,
-    timed_out: &'static [u8],
     /// Shortest and longest refusal, in milliseconds.
     delay: (u64, u64),
 }
@@ -137,70 +147,50 @@ struct Persona {
 impl Persona {
     fn new(settings: &TelnetSettings, bird: &Bird) -> Self {
         let kernel = bird.seed.number("debian kernel", 31, 41);
-        let (banner, user, password, failed) = match settings.product {
-            Product::BusyBox => (
-                String::new(),
+        let cisco = settings.product == Product::CiscoIos;
+        let by_line = cisco && settings.cisco_login == CiscoLogin::Line;
+        let (banner, user, failed) = match (settings.product, settings.cisco_login) {
+            (Product::BusyBox, _) => (String::new(), "%h login: ", "\nLogin incorrect\n"),
+            (Product::Inetutils, _) => (
+                format!("\nLinux 6.1.0-{kernel}-amd64 (%h) (%t)\n\n"),
                 "%h login: ",
-                "Password: ",
                 "\nLogin incorrect\n",
             ),
-            Product::Inetutils => (
-                format!("\nLinux 6.1.0-{kernel}-amd64 (%h) (pts/0)\n\n"),
-                "%h login: ",
-                "Password: ",
-                "\nLogin incorrect\n",
-            ),
-            Product::CiscoIos => (
+            (Product::CiscoIos, login) => (
                 "\n\nUser Access Verification\n\n".to_owned(),
                 "Username: ",
-                "Password: ",
-                "% Login invalid\n\n",
+                match login {
+                    CiscoLogin::Local => "% Login invalid\n\n",
+                    CiscoLogin::Aaa => "\n% Authentication failed\n\n",
+                    CiscoLogin::Line => "",
+                },
             ),
         };
-        let text = |set: &str, own: &str| -> Vec<u8> {
+        let text = |set: &str, own: &str| -> String {
             let text = if set.is_empty() { own } else { set };
             text.replace("\r\n", "\n")
                 .replace('\n', "\r\n")
                 .replace("%h", &bird.name)
-                .into_bytes()
         };
-        let ending = |set: &str, own: &str| -> Vec<u8> {
+        let ending = |set: &str, own: &str| -> String {
             if set.is_empty() {
                 return text("", own);
             }
             text(&format!("\n{}\n", set.trim_matches(['\r', '\n'])), "")
         };
-        let cisco = settings.product == Product::CiscoIos;
         Self {
             product: settings.product,
-            hello: match settings.product {
-                Product::BusyBox => &[IAC, DO, 1, IAC, DO, NAWS, IAC, WILL, 1, IAC, WILL, 3],
-                Product::Inetutils => &[
-                    IAC, WILL, 37, IAC, WILL, 38, IAC, DO, TTYPE, IAC, DO, 32, IAC, DO, 35, IAC,
-                    DO, 39, IAC, DO, 36,
-                ],
-                Product::CiscoIos => &[IAC, WILL, 1, IAC, WILL, 3, IAC, DO, TTYPE, IAC, DO, NAWS],
-            },
-            second: (settings.product == Product::Inetutils).then_some(&[
-                IAC, WILL, 3, IAC, DO, 1, IAC, DO, 34, IAC, DO, NAWS, IAC, WILL, 5, IAC, DO, 33,
-                IAC, WILL, 1, IAC, DO, 6, IAC, DO, 0,
-            ]),
             banner: text(&settings.banner, &banner),
-            user_prompt: text(&settings.user_prompt, user),
-            password_prompt: text(&settings.password_prompt, password),
-            failed: ending(&settings.authentication_failed_prompt, failed),
+            user_prompt: (!by_line).then(|| text(&settings.user_prompt, user).into_bytes()),
+            password_prompt: text(&settings.password_prompt, "Password: ").into_bytes(),
+            failed: ending(&settings.authentication_failed_prompt, failed).into_bytes(),
             tries: if cisco { 3 } else { 5 },
-            farewell: if cisco {
-                b""
-            } else {
-                b"Maximum number of tries exceeded (5)\r\n"
+            farewell: match (cisco, by_line) {
+                (_, true) => b"% Bad passwords\r\n",
+                (true, false) => b"",
+                (false, false) => b"Maximum number of tries exceeded (5)\r\n",
             },
             patience: Duration::from_secs(if cisco { 30 } else { 60 }),
-            timed_out: if cisco {
-                b"\r\n% Username:  timeout expired!\r\n"
-            } else {
-                b"\r\nLogin timed out after 60 seconds.\r\n"
-            },
             // PAM adds or takes up to a quarter.
             delay: if cisco {
                 (0, 1)
@@ -210,36 +200,78 @@ impl Persona {
             },
         }
     }
+
+    /// The words at the end of the login time.
+    fn timed_out(&self, phase: Phase) -> &'static str {
+        match (self.product, phase) {
+            (Product::CiscoIos, Phase::Password) => "\r\n% Password:  timeout expired!\r\n",
+            (Product::CiscoIos, _) => "\r\n% Username:  timeout expired!\r\n",
+            _ => "\r\nLogin timed out after 60 seconds.\r\n",
+        }
+    }
 }
 
-struct Telnet(Arc<Persona>);
+struct Telnet {
+    persona: Arc<Persona>,
+    terminals: Terminals,
+}
 
 impl Sessions for Telnet {
     fn open(&self, context: &Context, out: &mut Out) -> Box<dyn Session> {
+        let inetutils = self.persona.product == Product::Inetutils;
         let mut talk = Talk {
-            persona: self.0.clone(),
+            persona: self.persona.clone(),
+            terminal: Terminal::take(&self.terminals),
             seed: context.seed.clone(),
             decoder: Decoder::default(),
-            phase: Phase::Name,
-            line: Line::default(),
+            options: Options::open(self.persona.product, out),
+            phase: Phase::Options,
+            line: if inetutils {
+                Line::narrow()
+            } else {
+                Line::default()
+            },
+            echo: Vec::new(),
             name: Vec::new(),
             failures: 0,
             deadline: context.now,
             early: VecDeque::new(),
-            unanswered: ASKED_FIRST.to_vec(),
-            untold: Vec::new(),
-            refused: Vec::new(),
             term_size: String::new(),
             term_type: String::new(),
-            asking_type: Asking::No,
         };
-        out.send(self.0.hello);
-        if self.0.second.is_some() {
-            talk.phase = Phase::Options;
-        } else {
+        if talk.options.is_settled(out) {
             talk.greet(context.now, out);
         }
         Box::new(talk)
+    }
+}
+
+/// The pseudo-terminals in use, by number.
+type Terminals = Arc<Mutex<BTreeSet<usize>>>;
+
+/// One of them, the lowest that was free; given back when dropped.
+struct Terminal {
+    all: Terminals,
+    number: usize,
+}
+
+impl Terminal {
+    fn take(all: &Terminals) -> Self {
+        let mut used = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = used.iter().zip(0..).find(|(used, n)| *used != n);
+        let number = free.map_or(used.len(), |(_, n)| n);
+        used.insert(number);
+        Self {
+            all: Arc::clone(all),
+            number,
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let mut used = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        used.remove(&self.number);
     }
 }
 
@@ -247,6 +279,8 @@ impl Sessions for Telnet {
 enum Phase {
     /// The client must answer our questions first.
     Options,
+    /// login(1) is being started.
+    Starting(Timestamp),
     Name,
     Password,
     /// The refusal is held back.
@@ -256,24 +290,22 @@ enum Phase {
 /// One conversation.
 struct Talk {
     persona: Arc<Persona>,
+    terminal: Terminal,
     seed: Seed,
     decoder: Decoder,
+    options: Options,
     phase: Phase,
     line: Line,
+    /// What the terminal shows next.
+    echo: Vec<u8>,
     name: Vec<u8>,
     failures: u32,
     /// When the login must be over.
     deadline: Timestamp,
-    /// Data that came before the greeting.
+    /// Data that came before the first prompt.
     early: VecDeque<u8>,
-    /// Of the options asked first, those without an answer, and those whose parameters are due.
-    unanswered: Vec<u8>,
-    untold: Vec<u8>,
-    /// Options refused already; each is refused once, so that nobody can be kept talking.
-    refused: Vec<(u8, u8)>,
     term_size: String,
     term_type: String,
-    asking_type: Asking,
 }
 
 impl Session for Talk {
@@ -285,61 +317,64 @@ impl Session for Talk {
                 None => false,
                 Some(Item::Data(byte)) => self.data(byte, out),
                 Some(Item::Option(verb, option)) => {
-                    self.option(verb, option, out);
+                    self.options.option(verb, option, out);
                     false
                 }
                 Some(Item::Parameters(option, told)) => {
                     self.parameters(option, &told);
+                    self.options.parameters(option, &told, out);
                     false
                 }
-                Some(Item::AreYouThere) => {
-                    if self.persona.product == Product::Inetutils {
-                        out.send("\r\n[Yes]\r\n");
-                    }
-                    false
-                }
+                Some(Item::Command(command)) => self.command(command, out),
             };
             if stop {
+                self.show(out);
                 return Ok(consumed);
             }
-            if self.phase == Phase::Options && self.is_answered() {
-                out.send(self.persona.second.unwrap_or_default());
-                self.greet(now, out);
-                if self.catch_up(out) {
-                    return Ok(consumed);
-                }
-            }
         }
-        self.listen(now, out);
+        self.show(out);
+        if self.phase == Phase::Options && self.options.is_settled(out) {
+            self.greet(now, out);
+        } else {
+            self.listen(now, out);
+        }
         Ok(consumed)
     }
 
     fn wake(&mut self, now: Timestamp, out: &mut Out) {
-        if self.phase == Phase::Stall {
-            self.failures = self.failures.saturating_add(1);
-            out.send(&self.persona.failed);
-            if self.failures >= self.persona.tries {
-                out.send(self.persona.farewell);
-                out.close();
-                return;
+        match self.phase {
+            Phase::Stall => {
+                self.failures = self.failures.saturating_add(1);
+                out.send(&self.persona.failed);
+                if self.failures >= self.persona.tries {
+                    out.send(self.persona.farewell);
+                    out.close();
+                    return;
+                }
+                self.ask_name(out);
             }
-            self.ask_name(out);
+            Phase::Starting(until) if now >= until => {
+                self.options.prompted(out);
+                self.ask_name(out);
+            }
+            _ => {}
         }
         if self.phase != Phase::Options && now >= self.deadline {
-            out.send(self.persona.timed_out);
+            out.send(self.persona.timed_out(self.phase));
             out.close();
             return;
         }
-        if !self.catch_up(out) {
-            self.listen(now, out);
+        if !matches!(self.phase, Phase::Starting(_)) && self.catch_up(out) {
+            return;
         }
+        self.listen(now, out);
     }
 }
 
 impl Talk {
     /// A byte of data. True when no more may be read now.
     fn data(&mut self, byte: u8, out: &mut Out) -> bool {
-        if self.phase != Phase::Options {
+        if !matches!(self.phase, Phase::Options | Phase::Starting(_)) {
             return self.key(byte, out);
         }
         if self.early.len() < MAX_EARLY {
@@ -348,71 +383,161 @@ impl Talk {
         false
     }
 
-    /// Hears what came before the greeting. True when no more may be read now.
+    /// A command; telnetd of inetutils turns most of them into keys. True when no more may be
+    /// read now.
+    fn command(&mut self, command: u8, out: &mut Out) -> bool {
+        if self.persona.product != Product::Inetutils {
+            return false;
+        }
+        match command {
+            AYT => {
+                out.send("\r\n[Yes]\r\n");
+                false
+            }
+            EC => self.data(0x7f, out),
+            EL => self.data(0x15, out),
+            IP | BRK => {
+                self.show(out);
+                self.data(if command == IP { 3 } else { 0x1c }, out)
+            }
+            AO => {
+                out.send([IAC, DM]);
+                self.data(0x0f, out)
+            }
+            EOF => self.data(4, out),
+            SUSP => self.data(0x1a, out),
+            ABORT => self.data(0x1c, out),
+            _ => false,
+        }
+    }
+
+    /// Hears what came before the first prompt. True when no more may be read now.
     fn catch_up(&mut self, out: &mut Out) -> bool {
         while let Some(byte) = self.early.pop_front() {
             if self.key(byte, out) {
+                self.show(out);
                 return true;
             }
         }
+        self.show(out);
         false
     }
 
     fn greet(&mut self, now: Timestamp, out: &mut Out) {
         self.deadline = now.plus(self.persona.patience);
-        say(&self.persona.banner, out);
-        self.ask_name(out);
+        let terminal = format!("pts/{}", self.terminal.number);
+        let banner = self.persona.banner.replace("%t", &terminal);
+        say(banner.as_bytes(), out);
+        if self.persona.product == Product::Inetutils {
+            let (low, high) = LOGIN_STARTS;
+            let millis = self.seed.number("login starts", low, high);
+            self.phase = Phase::Starting(now.plus(Duration::from_millis(millis)));
+        } else {
+            self.ask_name(out);
+        }
         self.listen(now, out);
     }
 
     fn ask_name(&mut self, out: &mut Out) {
-        self.phase = Phase::Name;
-        say(&self.persona.user_prompt, out);
+        if let Some(prompt) = &self.persona.user_prompt {
+            self.phase = Phase::Name;
+            say(prompt, out);
+        } else {
+            self.ask_password(out);
+        }
     }
 
-    /// Reads on, up to the end of the login time.
+    fn ask_password(&mut self, out: &mut Out) {
+        self.show(out);
+        self.phase = Phase::Password;
+        say(&self.persona.password_prompt, out);
+    }
+
+    /// Reads on, up to the time when something must be said unasked.
     fn listen(&self, now: Timestamp, out: &mut Out) {
-        if self.phase == Phase::Options {
-            out.read();
-        } else {
-            out.read_until(self.deadline.since(now).max(Duration::from_millis(1)));
-        }
+        let until = match self.phase {
+            Phase::Options => return out.read(),
+            Phase::Starting(until) => until,
+            _ => self.deadline,
+        };
+        out.read_until(until.since(now).max(Duration::from_millis(1)));
+    }
+
+    /// Shows what the terminal echoes.
+    fn show(&mut self, out: &mut Out) {
+        say(&std::mem::take(&mut self.echo), out);
     }
 
     /// A key at a prompt. True when no more may be read now.
     fn key(&mut self, byte: u8, out: &mut Out) -> bool {
+        let shown = self.phase == Phase::Name && self.options.echoes();
         let mut echo = Vec::new();
-        let shown = self.phase == Phase::Name;
         let key = self.line.key(byte, shown, &mut echo);
-        say(&echo, out);
-        match (key, self.phase) {
-            (Key::Edit, _) => false,
-            (Key::Quit, _) => {
+        let inetutils = self.persona.product == Product::Inetutils;
+        match key {
+            // What the terminal hasn't shown yet is lost; the client is told to drop the rest.
+            Key::Signal(_) if inetutils => {
+                out.send([IAC, DM]);
+                self.echo = echo;
+                false
+            }
+            Key::Signal(0x1a) | Key::Edit => {
+                self.echo.extend(echo);
+                false
+            }
+            Key::Signal(_) => {
+                self.echo.extend(echo);
                 out.close();
                 true
             }
-            (Key::Line(name), Phase::Name) => {
-                if name.is_empty() && self.persona.product == Product::CiscoIos {
-                    self.ask_name(out);
-                    return false;
-                }
-                self.name = name;
-                // login(1) takes such a name for an option and fails without asking on; it is
-                // how CVE-2007-0882 and its kin are tried.
-                if self.name.starts_with(b"-") && self.persona.product != Product::CiscoIos {
-                    self.refuse(&[], out);
-                    return true;
-                }
-                self.phase = Phase::Password;
-                say(&self.persona.password_prompt, out);
-                false
-            }
-            (Key::Line(password), _) => {
-                out.send("\r\n");
-                self.refuse(&password, out);
+            Key::End if inetutils && self.phase == Phase::Name => {
+                self.echo.extend(b"\r\n");
+                self.stall(out);
                 true
             }
+            Key::End if inetutils => self.line(Vec::new(), out),
+            Key::End => {
+                out.close();
+                true
+            }
+            Key::Line(line) => {
+                self.echo.extend(echo);
+                self.line(line, out)
+            }
+            Key::Unended(line) => {
+                if inetutils && self.phase == Phase::Name {
+                    self.echo.extend(b"\r\n");
+                }
+                self.line(line, out)
+            }
         }
+    }
+
+    /// A whole line at a prompt. True when no more may be read now.
+    fn line(&mut self, line: Vec<u8>, out: &mut Out) -> bool {
+        if self.phase == Phase::Password {
+            out.send("\r\n");
+            self.refuse(&line, out);
+            return true;
+        }
+        let cisco = self.persona.product == Product::CiscoIos;
+        if line.is_empty() && cisco {
+            self.show(out);
+            self.ask_name(out);
+            return false;
+        }
+        self.name = line;
+        // login(1) takes the first for an option and fails without asking on; it is how
+        // CVE-2007-0882 and its kin are tried. pam_unix knows no user with the second.
+        if matches!(self.name.first(), Some(b'-' | b'+')) && !cisco {
+            self.refuse(&[], out);
+            return true;
+        }
+        if self.name.len() > MAX_ANSWER && self.persona.product == Product::Inetutils {
+            self.echo.extend(b"\r\n");
+        }
+        self.ask_password(out);
+        false
     }
 
     /// Reports the attempt and holds the refusal back.
@@ -423,64 +548,17 @@ impl Talk {
             term_size: self.term_size.clone(),
             term_type: self.term_type.clone(),
         });
+        self.stall(out);
+    }
+
+    fn stall(&mut self, out: &mut Out) {
         self.phase = Phase::Stall;
         let (low, high) = self.persona.delay;
         let label = format!("delay {}", self.failures);
         out.wait(Duration::from_millis(self.seed.number(&label, low, high)));
     }
 
-    /// A wish or an answer about an option.
-    fn option(&mut self, verb: u8, option: u8, out: &mut Out) {
-        if self.persona.product == Product::BusyBox {
-            self.busybox_option(verb, option, out);
-            return;
-        }
-        if matches!(verb, WILL | WONT) && self.unanswered.contains(&option) {
-            self.unanswered.retain(|o| *o != option);
-            if verb == WILL {
-                self.untold.push(option);
-            }
-            // inetutils asks for the parameters when it has heard about all its questions.
-            if self.phase == Phase::Options && self.unanswered.is_empty() {
-                for option in &self.untold {
-                    out.send([IAC, SB, *option, 1, IAC, SE]);
-                }
-            }
-            let asks = self.persona.product == Product::CiscoIos;
-            if asks && verb == WILL && option == TTYPE {
-                out.send([IAC, SB, TTYPE, 1, IAC, SE]);
-            }
-            return;
-        }
-        let (verb, known) = match verb {
-            DO => (WONT, [1, 3, 5].contains(&option)),
-            WILL => (DONT, [0, 1, 3, 6, NAWS, 33, 34].contains(&option)),
-            _ => return,
-        };
-        if !known && !self.refused.contains(&(verb, option)) {
-            self.refused.push((verb, option));
-            out.send([IAC, verb, option]);
-        }
-    }
-
-    /// BusyBox hears wishes and answers none. The one liberty taken: who tells a window size is a
-    /// terminal, and is asked for its type; scanners never get here.
-    fn busybox_option(&mut self, verb: u8, option: u8, out: &mut Out) {
-        match (verb, option, self.asking_type) {
-            (WILL, NAWS, Asking::No) => {
-                out.send([IAC, DO, TTYPE]);
-                self.asking_type = Asking::Whether;
-            }
-            (WILL, TTYPE, Asking::Whether) => {
-                out.send([IAC, SB, TTYPE, 1, IAC, SE]);
-                self.asking_type = Asking::Which;
-            }
-            _ => {}
-        }
-    }
-
     fn parameters(&mut self, option: u8, told: &[u8]) {
-        self.untold.retain(|o| *o != option);
         match (option, told) {
             (NAWS, [w1, w0, h1, h0]) => {
                 let width = u16::from_be_bytes([*w1, *w0]);
@@ -491,22 +569,6 @@ impl Talk {
             _ => {}
         }
     }
-
-    /// Whether all that was asked first has been answered.
-    fn is_answered(&self) -> bool {
-        self.unanswered.is_empty() && self.untold.is_empty()
-    }
-}
-
-/// How far a BusyBox login is with asking for the terminal type.
-#[derive(Clone, Copy)]
-enum Asking {
-    /// The client hasn't told a window size.
-    No,
-    /// `DO TERMINAL-TYPE` was said.
-    Whether,
-    /// `SB TERMINAL-TYPE SEND` was said (RFC 1091).
-    Which,
 }
 
 /// Sends data; a byte that would be a command is doubled (RFC 854).

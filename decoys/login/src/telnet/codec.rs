@@ -15,8 +15,26 @@ pub const WILL: u8 = 251;
 pub const WONT: u8 = 252;
 /// Begin of a subnegotiation.
 pub const SB: u8 = 250;
+/// The place up to which earlier data counts for nothing.
+pub const DM: u8 = 242;
+/// Break.
+pub const BRK: u8 = 243;
+/// Interrupt process.
+pub const IP: u8 = 244;
+/// Abort output.
+pub const AO: u8 = 245;
 /// Are you there?
 pub const AYT: u8 = 246;
+/// Erase character.
+pub const EC: u8 = 247;
+/// Erase line.
+pub const EL: u8 = 248;
+/// End of file, suspend and abort (RFC 1184 section 2.5).
+pub const EOF: u8 = 236;
+/// See [`EOF`].
+pub const SUSP: u8 = 237;
+/// See [`EOF`].
+pub const ABORT: u8 = 238;
 /// End of a subnegotiation.
 pub const SE: u8 = 240;
 
@@ -29,8 +47,8 @@ pub enum Item {
     Option(u8, u8),
     /// A subnegotiation: option and parameters.
     Parameters(u8, Vec<u8>),
-    /// `AYT`: the peer asks for a sign of life.
-    AreYouThere,
+    /// A command without an option, e.g. [`AYT`].
+    Command(u8),
 }
 
 #[derive(Debug, Default)]
@@ -61,9 +79,7 @@ impl Decoder {
             (State::Command, IAC) => (State::Data, Some(Item::Data(IAC))),
             (State::Command, WILL..=DONT) => (State::Verb(byte), None),
             (State::Command, SB) => (State::Parameters(Vec::new()), None),
-            (State::Command, AYT) => (State::Data, Some(Item::AreYouThere)),
-            // Signals and the like mean nothing to the servers we pretend to be.
-            (State::Command, _) => (State::Data, None),
+            (State::Command, _) => (State::Data, Some(Item::Command(byte))),
             (State::Verb(verb), _) => (State::Data, Some(Item::Option(verb, byte))),
             (State::Parameters(kept), IAC) => (State::ParametersCommand(kept), None),
             (State::Parameters(kept), _) => (State::Parameters(with(kept, byte)), None),
@@ -116,7 +132,11 @@ mod tests {
 
     #[test]
     fn commands_are_taken_out_of_the_data() {
-        assert_eq!(data(items(b"a\xff\xffb\xff\xf1c\xff\xf4d")), b"a\xffbcd");
+        assert_eq!(data(items(b"a\xff\xffb")), b"a\xffb");
+        assert_eq!(
+            items(b"\xff\xf4a\xff\x01"),
+            [Item::Command(IP), Item::Data(b'a'), Item::Command(1)]
+        );
         assert_eq!(
             items(b"\xff\xfb\x1f\xff\xfa\x1f\0\x50\xff\xff\x18\xff\xf0"),
             [

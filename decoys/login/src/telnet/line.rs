@@ -10,15 +10,35 @@ pub enum Key {
     Edit,
     /// A whole line, with or without its end typed.
     Line(Vec<u8>),
-    /// Ctrl-C, or Ctrl-D on an empty line: the program ends.
-    Quit,
+    /// A line that Ctrl-D completed: its newline isn't shown yet.
+    Unended(Vec<u8>),
+    /// Ctrl-D on an empty line.
+    End,
+    /// A key that interrupts, aborts or suspends (its byte): the line is gone.
+    Signal(u8),
 }
 
 /// A line being typed.
 #[derive(Debug, Default)]
-pub struct Line(Vec<u8>);
+pub struct Line {
+    /// As they came; only the terminal's view of them is narrowed.
+    bytes: Vec<u8>,
+    /// Characters have seven bits.
+    narrow: bool,
+    /// The next key stands for itself.
+    literal: bool,
+}
 
 impl Line {
+    /// A line of a terminal whose characters have seven bits, as telnetd sets it up for clients
+    /// that didn't agree to binary transmission.
+    pub fn narrow() -> Self {
+        Self {
+            narrow: true,
+            ..Self::default()
+        }
+    }
+
     /// A key. What the terminal shows goes to `echo`; nothing does where `shown` is false.
     pub fn key(&mut self, byte: u8, shown: bool, echo: &mut Vec<u8>) -> Key {
         let mut seen = Vec::new();
@@ -30,36 +50,47 @@ impl Line {
     }
 
     fn press(&mut self, byte: u8, echo: &mut Vec<u8>) -> Key {
-        match byte {
-            b'\n' => {
-                echo.extend(b"\r\n");
-                return Key::Line(std::mem::take(&mut self.0));
+        let seen = self.seen(byte);
+        match seen {
+            _ if self.literal => {
+                self.literal = false;
+                self.add(byte, echo);
             }
-            // Ctrl-C
-            3 => {
-                echo.extend(b"^C");
-                return Key::Quit;
+            b'\n' | b'\r' => {
+                echo.extend(b"\r\n");
+                return Key::Line(std::mem::take(&mut self.bytes));
+            }
+            // Ctrl-C, Ctrl-Z, Ctrl-\
+            3 | 0x1a | 0x1c => {
+                self.bytes.clear();
+                show(seen, echo);
+                return Key::Signal(seen);
             }
             // Ctrl-D
-            4 if self.0.is_empty() => return Key::Quit,
-            4 => return Key::Line(std::mem::take(&mut self.0)),
+            4 if self.bytes.is_empty() => return Key::End,
+            4 => return Key::Unended(std::mem::take(&mut self.bytes)),
             // Flow control
             0x11 | 0x13 => {}
             // Ctrl-R shows the line again.
             0x12 => {
                 echo.extend(b"^R\r\n");
-                for byte in &self.0 {
-                    show(*byte, echo);
+                for byte in &self.bytes {
+                    show(self.seen(*byte), echo);
                 }
             }
             // Ctrl-U
             0x15 => while self.erase(echo).is_some() {},
+            // Ctrl-V
+            0x16 => {
+                self.literal = true;
+                echo.extend(b"^\x08");
+            }
             // Ctrl-W: blanks, then a word
             0x17 => {
-                while self.0.last().is_some_and(|b| !is_word(*b)) {
+                while self.bytes.last().is_some_and(|b| !is_word(*b)) {
                     self.erase(echo);
                 }
-                while self.0.last().is_some_and(|b| is_word(*b)) {
+                while self.bytes.last().is_some_and(|b| is_word(*b)) {
                     self.erase(echo);
                 }
             }
@@ -67,20 +98,28 @@ impl Line {
             0x7f => {
                 self.erase(echo);
             }
-            _ if self.0.len() >= MAX_LINE => {}
-            _ => {
-                self.0.push(byte);
-                show(byte, echo);
-            }
+            _ => self.add(byte, echo),
         }
         Key::Edit
     }
 
+    fn add(&mut self, byte: u8, echo: &mut Vec<u8>) {
+        if self.bytes.len() < MAX_LINE {
+            self.bytes.push(byte);
+            show(self.seen(byte), echo);
+        }
+    }
+
+    /// The character that the terminal takes `byte` for.
+    fn seen(&self, byte: u8) -> u8 {
+        if self.narrow { byte & 0x7f } else { byte }
+    }
+
     /// Takes the last byte back, on the screen too.
     fn erase(&mut self, echo: &mut Vec<u8>) -> Option<u8> {
-        let byte = self.0.pop()?;
+        let byte = self.bytes.pop()?;
         let mut shown = Vec::new();
-        show(byte, &mut shown);
+        show(self.seen(byte), &mut shown);
         for _ in shown {
             echo.extend(b"\x08 \x08");
         }
@@ -130,12 +169,28 @@ mod tests {
         assert_eq!(key, Key::Line(Vec::new()));
         let (echo, _) = typed(b"x\x1b[Ay\tz\x01");
         assert_eq!(echo, "x^[[Ay\tz^A");
-        assert_eq!(typed(b"u\x03"), ("u^C".to_owned(), Key::Quit));
-        assert_eq!(typed(b"\x04"), (String::new(), Key::Quit));
+        assert_eq!(typed(b"u\x03"), ("u^C".to_owned(), Key::Signal(3)));
+        assert_eq!(typed(b"u\x1c"), ("u^\\".to_owned(), Key::Signal(0x1c)));
+        assert_eq!(typed(b"\x04"), (String::new(), Key::End));
         assert_eq!(
             typed(b"ab\x04"),
-            ("ab".to_owned(), Key::Line(b"ab".to_vec()))
+            ("ab".to_owned(), Key::Unended(b"ab".to_vec()))
         );
+        let (echo, key) = typed(b"\x16\x7fx\x7f\x7f\x7f\n");
+        assert_eq!(echo, "^\x08^?x\x08 \x08\x08 \x08\x08 \x08\r\n");
+        assert_eq!(key, Key::Line(Vec::new()));
+    }
+
+    #[test]
+    fn a_narrow_terminal_sees_seven_bits_and_nothing_is_lost() {
+        let mut line = Line::narrow();
+        let mut echo = Vec::new();
+        for byte in b"a\xffb\xc3\xa9" {
+            line.key(*byte, true, &mut echo);
+        }
+        assert_eq!(echo, b"a\x08 \x08bC)");
+        let key = line.key(b'\n', true, &mut echo);
+        assert_eq!(key, Key::Line(b"b\xc3\xa9".to_vec()));
     }
 
     #[test]
