@@ -22,5 +22,6 @@ mod seen;
 mod services;
 mod story;
 mod tcpbanner;
+mod telnet;
 mod tokens;
 mod vnc;

@@ -26,6 +26,8 @@ use options::{NAWS, Options, TTYPE};
 const MAX_TEXT: usize = 2048;
 /// Data kept while options are still negotiated, in bytes.
 const MAX_EARLY: usize = 4096;
+/// Lines kept that were typed before they were asked for.
+const MAX_AHEAD: usize = 64;
 /// Longest answer that Linux-PAM takes at once, in bytes.
 const MAX_ANSWER: usize = 512;
 /// login(1) takes so long to ask for a name, in milliseconds.
@@ -236,6 +238,7 @@ impl Sessions for Telnet {
             failures: 0,
             deadline: context.now,
             early: VecDeque::new(),
+            ahead: Vec::new(),
             term_size: String::new(),
             term_type: String::new(),
         };
@@ -282,9 +285,11 @@ enum Phase {
     /// login(1) is being started.
     Starting(Timestamp),
     Name,
+    /// The name is whole, the password not asked for yet.
+    Named,
     Password,
-    /// The refusal is held back.
-    Stall,
+    /// The refusal is held back until then.
+    Stall(Timestamp),
 }
 
 /// One conversation.
@@ -304,6 +309,8 @@ struct Talk {
     deadline: Timestamp,
     /// Data that came before the first prompt.
     early: VecDeque<u8>,
+    /// Lines typed before they were asked for.
+    ahead: Vec<Vec<u8>>,
     term_size: String,
     term_type: String,
 }
@@ -315,7 +322,7 @@ impl Session for Talk {
             consumed = consumed.saturating_add(1);
             let stop = match self.decoder.push(*byte) {
                 None => false,
-                Some(Item::Data(byte)) => self.data(byte, out),
+                Some(Item::Data(byte)) => self.data(byte, now, out),
                 Some(Item::Option(verb, option)) => {
                     self.options.option(verb, option, out);
                     false
@@ -325,14 +332,14 @@ impl Session for Talk {
                     self.options.parameters(option, &told, out);
                     false
                 }
-                Some(Item::Command(command)) => self.command(command, out),
+                Some(Item::Command(command)) => self.command(command, now, out),
             };
             if stop {
                 self.show(out);
                 return Ok(consumed);
             }
         }
-        self.show(out);
+        self.settle(out);
         if self.phase == Phase::Options && self.options.is_settled(out) {
             self.greet(now, out);
         } else {
@@ -343,7 +350,8 @@ impl Session for Talk {
 
     fn wake(&mut self, now: Timestamp, out: &mut Out) {
         match self.phase {
-            Phase::Stall => {
+            Phase::Stall(until) if now >= until => {
+                self.forget_ahead(out);
                 self.failures = self.failures.saturating_add(1);
                 out.send(&self.persona.failed);
                 if self.failures >= self.persona.tries {
@@ -351,6 +359,7 @@ impl Session for Talk {
                     out.close();
                     return;
                 }
+                self.options.reset();
                 self.ask_name(out);
             }
             Phase::Starting(until) if now >= until => {
@@ -364,7 +373,8 @@ impl Session for Talk {
             out.close();
             return;
         }
-        if !matches!(self.phase, Phase::Starting(_)) && self.catch_up(out) {
+        let asks = matches!(self.phase, Phase::Name | Phase::Password);
+        if asks && self.catch_up(now, out) {
             return;
         }
         self.listen(now, out);
@@ -373,9 +383,9 @@ impl Session for Talk {
 
 impl Talk {
     /// A byte of data. True when no more may be read now.
-    fn data(&mut self, byte: u8, out: &mut Out) -> bool {
+    fn data(&mut self, byte: u8, now: Timestamp, out: &mut Out) -> bool {
         if !matches!(self.phase, Phase::Options | Phase::Starting(_)) {
-            return self.key(byte, out);
+            return self.key(byte, now, out);
         }
         if self.early.len() < MAX_EARLY {
             self.early.push_back(byte);
@@ -385,7 +395,7 @@ impl Talk {
 
     /// A command; telnetd of inetutils turns most of them into keys. True when no more may be
     /// read now.
-    fn command(&mut self, command: u8, out: &mut Out) -> bool {
+    fn command(&mut self, command: u8, now: Timestamp, out: &mut Out) -> bool {
         if self.persona.product != Product::Inetutils {
             return false;
         }
@@ -394,33 +404,57 @@ impl Talk {
                 out.send("\r\n[Yes]\r\n");
                 false
             }
-            EC => self.data(0x7f, out),
-            EL => self.data(0x15, out),
+            EC => self.data(0x7f, now, out),
+            EL => self.data(0x15, now, out),
             IP | BRK => {
                 self.show(out);
-                self.data(if command == IP { 3 } else { 0x1c }, out)
+                self.data(if command == IP { 3 } else { 0x1c }, now, out)
             }
             AO => {
                 out.send([IAC, DM]);
-                self.data(0x0f, out)
+                self.data(0x0f, now, out)
             }
-            EOF => self.data(4, out),
-            SUSP => self.data(0x1a, out),
-            ABORT => self.data(0x1c, out),
+            EOF => self.data(4, now, out),
+            SUSP => self.data(0x1a, now, out),
+            ABORT => self.data(0x1c, now, out),
             _ => false,
         }
     }
 
     /// Hears what came before the first prompt. True when no more may be read now.
-    fn catch_up(&mut self, out: &mut Out) -> bool {
+    fn catch_up(&mut self, now: Timestamp, out: &mut Out) -> bool {
         while let Some(byte) = self.early.pop_front() {
-            if self.key(byte, out) {
+            if self.key(byte, now, out) {
                 self.show(out);
                 return true;
             }
         }
-        self.show(out);
+        self.settle(out);
         false
+    }
+
+    /// All input so far is in the terminal: it's shown, and login(1) gets to read it.
+    fn settle(&mut self, out: &mut Out) {
+        if self.phase == Phase::Named {
+            self.ask_password(out);
+            self.forget_ahead(out);
+        }
+        self.show(out);
+    }
+
+    /// Linux-PAM throws away what was typed before it asked. Whoever types a name and a password
+    /// without waiting tried to log in all the same, so that is reported.
+    fn forget_ahead(&mut self, out: &mut Out) {
+        let ahead = std::mem::take(&mut self.ahead);
+        let mut lines = ahead.into_iter();
+        if self.phase == Phase::Password
+            && let Some(password) = lines.next()
+        {
+            self.report(&self.name, &password, out);
+        }
+        while let (Some(name), Some(password)) = (lines.next(), lines.next()) {
+            self.report(&name, &password, out);
+        }
     }
 
     fn greet(&mut self, now: Timestamp, out: &mut Out) {
@@ -457,7 +491,7 @@ impl Talk {
     fn listen(&self, now: Timestamp, out: &mut Out) {
         let until = match self.phase {
             Phase::Options => return out.read(),
-            Phase::Starting(until) => until,
+            Phase::Starting(until) | Phase::Stall(until) => until,
             _ => self.deadline,
         };
         out.read_until(until.since(now).max(Duration::from_millis(1)));
@@ -468,57 +502,56 @@ impl Talk {
         say(&std::mem::take(&mut self.echo), out);
     }
 
-    /// A key at a prompt. True when no more may be read now.
-    fn key(&mut self, byte: u8, out: &mut Out) -> bool {
-        let shown = self.phase == Phase::Name && self.options.echoes();
+    /// A key. True when no more may be read now.
+    fn key(&mut self, byte: u8, now: Timestamp, out: &mut Out) -> bool {
+        let shown = self.phase != Phase::Password && self.options.echoes();
         let mut echo = Vec::new();
         let key = self.line.key(byte, shown, &mut echo);
         let inetutils = self.persona.product == Product::Inetutils;
-        match key {
+        if let Key::Signal(_) = key
+            && inetutils
+        {
             // What the terminal hasn't shown yet is lost; the client is told to drop the rest.
-            Key::Signal(_) if inetutils => {
-                out.send([IAC, DM]);
-                self.echo = echo;
-                false
+            out.send([IAC, DM]);
+            self.echo = echo;
+            return false;
+        }
+        self.echo.extend(echo);
+        if matches!(self.phase, Phase::Named | Phase::Stall(_)) {
+            if let Key::Line(line) | Key::Unended(line) = key
+                && self.ahead.len() < MAX_AHEAD
+            {
+                self.ahead.push(line);
             }
-            Key::Signal(0x1a) | Key::Edit => {
-                self.echo.extend(echo);
-                false
-            }
-            Key::Signal(_) => {
-                self.echo.extend(echo);
-                out.close();
-                true
-            }
+            return false;
+        }
+        match key {
+            Key::Signal(0x1a) | Key::Edit => false,
             Key::End if inetutils && self.phase == Phase::Name => {
                 self.echo.extend(b"\r\n");
-                self.stall(out);
-                true
+                self.stall(now, out)
             }
-            Key::End if inetutils => self.line(Vec::new(), out),
-            Key::End => {
+            Key::End if inetutils => self.line(Vec::new(), now, out),
+            Key::Signal(_) | Key::End => {
                 out.close();
                 true
             }
-            Key::Line(line) => {
-                self.echo.extend(echo);
-                self.line(line, out)
-            }
+            Key::Line(line) => self.line(line, now, out),
             Key::Unended(line) => {
                 if inetutils && self.phase == Phase::Name {
                     self.echo.extend(b"\r\n");
                 }
-                self.line(line, out)
+                self.line(line, now, out)
             }
         }
     }
 
     /// A whole line at a prompt. True when no more may be read now.
-    fn line(&mut self, line: Vec<u8>, out: &mut Out) -> bool {
+    fn line(&mut self, line: Vec<u8>, now: Timestamp, out: &mut Out) -> bool {
         if self.phase == Phase::Password {
             out.send("\r\n");
-            self.refuse(&line, out);
-            return true;
+            self.report(&self.name, &line, out);
+            return self.stall(now, out);
         }
         let cisco = self.persona.product == Product::CiscoIos;
         if line.is_empty() && cisco {
@@ -530,32 +563,41 @@ impl Talk {
         // login(1) takes the first for an option and fails without asking on; it is how
         // CVE-2007-0882 and its kin are tried. pam_unix knows no user with the second.
         if matches!(self.name.first(), Some(b'-' | b'+')) && !cisco {
-            self.refuse(&[], out);
-            return true;
+            self.report(&self.name, &[], out);
+            return self.stall(now, out);
         }
-        if self.name.len() > MAX_ANSWER && self.persona.product == Product::Inetutils {
+        if self.persona.product != Product::Inetutils {
+            self.ask_password(out);
+            return false;
+        }
+        if self.name.len() > MAX_ANSWER {
             self.echo.extend(b"\r\n");
         }
-        self.ask_password(out);
+        self.phase = Phase::Named;
         false
     }
 
-    /// Reports the attempt and holds the refusal back.
-    fn refuse(&mut self, password: &[u8], out: &mut Out) {
+    fn report(&self, name: &[u8], password: &[u8], out: &mut Out) {
         out.see(&TelnetLogin {
-            username: printable(&self.name),
+            username: printable(name),
             password: printable(password),
             term_size: self.term_size.clone(),
             term_type: self.term_type.clone(),
         });
-        self.stall(out);
     }
 
-    fn stall(&mut self, out: &mut Out) {
-        self.phase = Phase::Stall;
+    /// Holds the refusal back. True when no more may be read until then: where PAM waits, the
+    /// terminal goes on showing what is typed.
+    fn stall(&mut self, now: Timestamp, out: &mut Out) -> bool {
         let (low, high) = self.persona.delay;
         let label = format!("delay {}", self.failures);
-        out.wait(Duration::from_millis(self.seed.number(&label, low, high)));
+        let time = Duration::from_millis(self.seed.number(&label, low, high));
+        self.phase = Phase::Stall(now.plus(time));
+        let types_on = self.persona.product == Product::Inetutils;
+        if !types_on {
+            out.wait(time);
+        }
+        !types_on
     }
 
     fn parameters(&mut self, option: u8, told: &[u8]) {

@@ -114,6 +114,13 @@ impl Options {
         }
     }
 
+    /// login(1) starts over and sets the terminal up to show what is typed.
+    pub fn reset(&mut self) {
+        if let Self::Inetutils(inetutils) = self {
+            inetutils.echoes = true;
+        }
+    }
+
     /// Whether what is typed is shown.
     pub fn echoes(&self) -> bool {
         match self {

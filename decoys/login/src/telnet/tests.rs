@@ -147,7 +147,7 @@ impl Client {
     /// What is said to `bytes`, with the name of the machine and pauses left out.
     fn say(&mut self, bytes: &[u8]) -> String {
         let mut said = self.talk.say(bytes);
-        said.extend(self.talk.settle());
+        said.extend(self.talk.advance(Duration::from_secs(4)));
         text(&said)
     }
 }
@@ -362,6 +362,8 @@ fn keys_and_commands_of_inetutils_are_as_recorded() {
     // A client that refuses echo gets none.
     let (mut client, _) = Client::greeted(|v, o| agree(v, o, &[], &[]));
     assert_eq!(client.say(b"root\r\n"), "Password: ");
+    client.say(b"x\r\n");
+    assert_eq!(client.say(b"root\r\n"), "root\\r\\nPassword: ");
 }
 
 #[test]
@@ -377,15 +379,40 @@ fn an_inetutils_login_is_seen_whole() {
         client.talk.events()[4].1,
         json!({"USERNAME": "roöt", "PASSWORD": "pw", "TERMSIZE": "80x24", "TERMTYPE": "xterm"})
     );
-    // All that was typed ahead counts, in its turn.
+}
+
+/// As recorded, typing ahead is shown and thrown away; the attempts count all the same.
+#[test]
+fn what_is_typed_ahead_is_shown_lost_and_seen() {
+    let (mut client, _) = Client::greeted(terminal);
+    assert_eq!(
+        client.say(b"root\r\nbad\r\nc\r\nd\r\n"),
+        "root\\r\\nbad\\r\\nc\\r\\nd\\r\\nPassword: "
+    );
+    assert_eq!(client.talk.say("toor\r\n"), b"\r\n");
+    assert_eq!(client.talk.say("foo\r\n"), b"foo\r\n");
+    assert_eq!(
+        client.say(b""),
+        "\\r\\nLogin incorrect\\r\\nfiles-02 login: "
+    );
+    let seen: Vec<_> = client.talk.events().into_iter().map(|(_, e)| e).collect();
+    let pairs: Vec<_> = seen
+        .iter()
+        .map(|e| {
+            (
+                e["USERNAME"].as_str().unwrap(),
+                e["PASSWORD"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(pairs, [("root", "bad"), ("c", "d"), ("root", "toor")]);
+    // Before the first prompt too.
     let mut talk = Driver::with(&KIND, &json!({"product": "inetutils"}));
-    talk.say("a\r\nb\r\nc\r\nd\r\n");
+    talk.say("a\r\nb\r\n");
     talk.say(b"\xff\xfe\x26\xff\xfc\x18\xff\xfc\x20\xff\xfc\x23\xff\xfc\x27\xff\xfc\x24");
     talk.say(b"\xff\xfc\x01\xff\xfc\x1f");
     talk.advance(Duration::from_millis(60));
-    assert_eq!(talk.events().len(), 1);
-    talk.settle();
-    assert_eq!(talk.events()[1].1["USERNAME"], "c");
+    assert_eq!(talk.events()[0].1["PASSWORD"], "b");
 }
 
 #[test]
