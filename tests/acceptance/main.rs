@@ -14,6 +14,7 @@ mod console;
 mod durability;
 mod git;
 mod hostile;
+mod modbus;
 mod nest;
 mod page;
 mod products;

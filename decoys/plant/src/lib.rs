@@ -2,13 +2,20 @@
 
 use coalmine_core::DecoyKind;
 
+pub mod modbus;
 pub mod ntp;
 pub mod sip;
 pub mod snmp;
 pub mod tcpbanner;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ntp::KIND, &sip::KIND, &snmp::KIND, &tcpbanner::KIND];
+pub static KINDS: &[&DecoyKind] = &[
+    &modbus::KIND,
+    &ntp::KIND,
+    &sip::KIND,
+    &snmp::KIND,
+    &tcpbanner::KIND,
+];
 
 #[cfg(test)]
 mod tests {
