@@ -24,5 +24,6 @@ mod services;
 mod story;
 mod tcpbanner;
 mod telnet;
+mod tn3270;
 mod tokens;
 mod vnc;

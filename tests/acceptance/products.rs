@@ -7,7 +7,14 @@ fn nmap_names_the_claimed_products() {
     if !have("nmap") {
         return;
     }
-    let nest = Nest::start(&format!("{QUICK}\n[bird.redis]\n[bird.vnc]\n"));
+    let nest = Nest::start(&format!(
+        "{QUICK}
+[bird.redis]
+[bird.tn3270]
+port = 3270
+[bird.vnc]
+"
+    ));
     let wanted = [
         ("ssh", "OpenSSH 9.2p1 Debian"),
         ("ftp", "vsftpd 3.0.3"),
@@ -17,6 +24,7 @@ fn nmap_names_the_claimed_products() {
         ("mysql", "MySQL 5.5.5-10.11."),
         ("redis", "Redis key-value store"),
         ("vnc", "VNC (protocol 3.8)"),
+        ("tn3270", "IBM Telnet TN3270 (TN3270E)"),
     ];
     let ports: Vec<String> = wanted
         .iter()
