@@ -132,7 +132,8 @@ fn naming_a_decoy_turns_it_on_and_settings_go_to_its_own_parser() {
             ("ssh", "ssh", 22, true),
             ("ssh", "ssh-2", 2222, true),
             ("https", "https", 443, false),
-            ("git", "", 9418, false)
+            ("git", "", 9418, false),
+            ("plain", "plain", 8001, false)
         ]
     );
     assert_eq!(
