@@ -15,6 +15,7 @@ mod durability;
 mod git;
 mod hostile;
 mod modbus;
+mod mongo;
 mod nest;
 mod page;
 mod products;

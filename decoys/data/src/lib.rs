@@ -2,11 +2,12 @@
 
 use coalmine_core::DecoyKind;
 
+pub mod mongo;
 pub mod mysql;
 pub mod redis;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&mysql::KIND, &redis::KIND];
+pub static KINDS: &[&DecoyKind] = &[&mongo::KIND, &mysql::KIND, &redis::KIND];
 
 #[cfg(test)]
 mod tests {
