@@ -22,6 +22,8 @@ mod products;
 mod redis;
 mod seen;
 mod services;
+mod sip;
+mod snmp;
 mod story;
 mod tcpbanner;
 mod telnet;

@@ -173,6 +173,36 @@ impl Nest {
         all.iter().filter(|i| i["summary"] == title).count()
     }
 
+    /// Runs `nmap` with these arguments on `port`, which it takes for the standard port `like`: it
+    /// sends the probes for that one first. What it prints.
+    pub fn nmap_as(&self, port: u16, like: u16, arguments: &[&str]) -> String {
+        let probes = std::fs::read("/usr/share/nmap/nmap-service-probes").unwrap();
+        let probes: Vec<_> = String::from_utf8_lossy(&probes)
+            .lines()
+            .map(|line| match line.strip_prefix("ports ") {
+                Some(ports) if ports.split(',').any(|p| p == like.to_string()) => {
+                    format!("{line},{port}\n")
+                }
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        let file = self.dir.path().join("nmap-service-probes");
+        std::fs::write(&file, probes.concat()).unwrap();
+        let port = port.to_string();
+        let address = self.address.to_string();
+        let mut all = vec![
+            "--versiondb",
+            file.to_str().unwrap(),
+            "-Pn",
+            "-n",
+            "-p",
+            &port,
+        ];
+        all.extend(arguments);
+        all.push(&address);
+        client("nmap", &all)
+    }
+
     /// Runs `python -m` style code with the official client's configuration in place; what it
     /// prints as JSON.
     pub fn python(&self, code: &str) -> Option<Value> {

@@ -35,7 +35,7 @@ fn recorded() -> (Vec<u8>, Vec<Recorded>) {
     (engine, talks.collect())
 }
 
-fn agent(settings: Json) -> Agent {
+fn agent(settings: &Json) -> Agent {
     let settings = SnmpSettings::parse(settings.as_object().unwrap()).unwrap();
     Agent::new(&settings, &Bird::sample())
 }
@@ -108,14 +108,23 @@ fn number(agent: &Agent, now: Timestamp, object: &str) -> (u8, u64) {
     (tag, number)
 }
 
-/// What a report says but for time and counts: message, user, request, object.
-fn report(answer: &[u8]) -> Option<(i64, Vec<u8>, Vec<u8>, i64, String)> {
+/// What a report says but for time and counts.
+#[derive(Debug, PartialEq)]
+struct Report {
+    message: i64,
+    engine: Vec<u8>,
+    user: Vec<u8>,
+    request: i64,
+    object: String,
+}
+
+fn report(answer: &[u8]) -> Option<Report> {
     let (version, mut rest) = open(answer)?;
     if version != 3 {
         return None;
     }
     let mut head = Reader(rest.contents(SEQUENCE)?);
-    let id = head.integer()?;
+    let message = head.integer()?;
     rest.enter(OCTETS)?;
     rest.enter(SEQUENCE)?;
     let engine = rest.contents(OCTETS)?.to_vec();
@@ -130,8 +139,13 @@ fn report(answer: &[u8]) -> Option<(i64, Vec<u8>, Vec<u8>, i64, String)> {
     assert_eq!(rest.contents(OCTETS), Some(&[][..]));
     let pdu = Pdu::parse(rest).unwrap();
     assert_eq!((pdu.tag, pdu.first, pdu.second), (REPORT, 0, 0));
-    let object = ber::dotted(&pdu.bindings[0].oid);
-    Some((id, engine, user, pdu.request, object))
+    Some(Report {
+        message,
+        engine,
+        user,
+        request: pdu.request,
+        object: ber::dotted(&pdu.bindings[0].oid),
+    })
 }
 
 #[test]
@@ -142,7 +156,7 @@ fn holds_what_every_decoy_must() {
 #[test]
 fn answers_as_snmpd_did() {
     let (engine, talks) = recorded();
-    let mut agent = agent(json!({"contact": "root", "location": "Server Room"}));
+    let mut agent = agent(&json!({"contact": "root", "location": "Server Room"}));
     agent.engine.id = engine;
     let mut now = Context::sample().now;
     let mut limited = 0;
@@ -189,7 +203,7 @@ fn answers_as_snmpd_did() {
 
 #[test]
 fn requests_are_seen_with_their_community_and_objects() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let asked = ["1.3.6.1.2.1.1.1.0", "1.3.6.1.2.1.1.5.0"];
     for (wide, community, tag) in [
         (false, "public", GET),
@@ -220,7 +234,7 @@ fn requests_are_seen_with_their_community_and_objects() {
 
 #[test]
 fn version_3_tells_its_engine_and_shows_the_user() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let (_, talks) = recorded();
     let find = |name: &str| {
         let talk = talks.iter().find(|talk| talk.name == name);
@@ -232,9 +246,9 @@ fn version_3_tells_its_engine_and_shows_the_user() {
         [json!({"COMMUNITY_STRING": "", "REQUESTS": ""})],
         "nobody is named yet"
     );
-    let (_, engine, _, _, object) = report(&answer).unwrap();
-    assert_eq!(object, "1.3.6.1.6.3.15.1.1.4.0");
-    assert_eq!(engine, agent.engine.id);
+    let told = report(&answer).unwrap();
+    assert_eq!(told.object, "1.3.6.1.6.3.15.1.1.4.0");
+    assert_eq!(told.engine, agent.engine.id);
     let (_, events) = ask(&agent, find("v3 ok eng user"));
     assert_eq!(
         events,
@@ -250,7 +264,7 @@ fn version_3_tells_its_engine_and_shows_the_user() {
 
 #[test]
 fn a_source_discovers_once_a_second() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let (_, talks) = recorded();
     let disc = &talks.iter().find(|t| t.name == "v3 disc").unwrap().ask;
     let at = |millis: u64, last: u8| Context {
@@ -278,7 +292,7 @@ fn the_tree_can_be_walked() {
         ("jetdirect", 77, 0),
         ("rockwell", 77, 0),
     ] {
-        let agent = agent(json!({ "product": product }));
+        let agent = agent(&json!({ "product": product }));
         for wide in [true, false] {
             let mut at = "1.3".to_owned();
             let mut seen = Vec::new();
@@ -307,7 +321,7 @@ fn the_tree_can_be_walked() {
 
 #[test]
 fn get_bulk_stays_small() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let asked = request(true, "public", GET_BULK, [7, 0, 100], &["1.3.6.1.2.1.11"]);
     let (answer, _) = ask(&agent, &asked);
     let (status, _, bindings) = read(&answer);
@@ -327,7 +341,7 @@ fn get_bulk_stays_small() {
 
 #[test]
 fn what_has_no_room_is_too_big() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let asked = ["1.3.6.1.2.1.1.1.0"; 8];
     let (answer, _) = ask(&agent, &get(&asked));
     assert_eq!(read(&answer), (TOO_BIG, 0, Vec::new()));
@@ -342,7 +356,7 @@ fn what_has_no_room_is_too_big() {
 
 #[test]
 fn clocks_and_counters_go_on() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let start = Context::sample().now;
     let uptime = |now| number(&agent, now, "1.3.6.1.2.1.1.3.0");
     let machine = |now| number(&agent, now, "1.3.6.1.2.1.25.1.1.0");
@@ -380,7 +394,7 @@ fn clocks_and_counters_go_on() {
 
 #[test]
 fn the_date_is_that_of_the_clock() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let (answer, _) = ask(&agent, &get(&["1.3.6.1.2.1.25.1.2.0"]));
     // 2025-10-10 12:40:00.0 +0:0
     assert_eq!(
@@ -392,7 +406,7 @@ fn the_date_is_that_of_the_clock() {
 /// Load averages are one number told three ways.
 #[test]
 fn loads_agree() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let column = |n: u32| format!("1.3.6.1.4.1.2021.10.1.{n}.1");
     let (answer, _) = ask(&agent, &get(&[&column(3), &column(5), &column(6)]));
     let (_, _, bindings) = read(&answer);
@@ -407,7 +421,7 @@ fn loads_agree() {
 
 #[test]
 fn the_address_told_is_the_one_asked() {
-    let agent = agent(json!({}));
+    let agent = agent(&json!({}));
     let ask_on = |local: &str| {
         let context = Context {
             local: local.parse().unwrap(),
@@ -444,7 +458,7 @@ fn products_agree_with_themselves() {
         ("jetdirect", "HP ETHERNET MULTI-ENVIRONMENT", 11),
         ("rockwell", "Rockwell Automation 1769-L23E", 95),
     ] {
-        let agent = agent(json!({ "product": product, "location": "Hall 3" }));
+        let agent = agent(&json!({ "product": product, "location": "Hall 3" }));
         let asked = get(&["1.3.6.1.2.1.1.2.0"]);
         let object = &read(&ask(&agent, &asked).0).2[0].1;
         let object = ber::oid(Reader(object).contents(OBJECT).unwrap()).unwrap();
@@ -507,7 +521,7 @@ fn settings_are_checked() {
         refused(json!({"community": "", "product": "windows", "contact": "a\nb", "location": 7})),
         ["product", "community", "contact", "location"]
     );
-    let agent = agent(json!({"community": "n0c-read"}));
+    let agent = agent(&json!({"community": "n0c-read"}));
     let asked = |community| request(true, community, GET, [7, 0, 0], &["1.3.6.1.2.1.1.7.0"]);
     assert_ne!(ask(&agent, &asked("n0c-read")).0, b"");
     assert_eq!(ask(&agent, &asked("public")).0, b"");
