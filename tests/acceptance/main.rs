@@ -12,6 +12,7 @@
 
 mod console;
 mod durability;
+mod ftp;
 mod git;
 mod hostile;
 mod modbus;

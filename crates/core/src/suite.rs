@@ -262,6 +262,10 @@ impl Talk {
     fn pump(&mut self) {
         while !self.closed && !self.holding && !self.input.is_empty() {
             let fed = self.session.feed(&self.input, self.now, &mut self.out);
+            if let Ok(n) = fed {
+                assert!(n <= self.input.len(), "consumed more than there was");
+                self.input.drain(..n);
+            }
             self.take();
             match fed {
                 Err(Broken) => self.closed = true,
@@ -269,10 +273,7 @@ impl Talk {
                     self.closed |= self.input.len() >= self.limit;
                     break;
                 }
-                Ok(n) => {
-                    assert!(n <= self.input.len(), "consumed more than there was");
-                    self.input.drain(..n);
-                }
+                Ok(_) => {}
             }
         }
         if self.ended && !self.closed && !self.holding {
