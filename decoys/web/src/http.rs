@@ -11,7 +11,7 @@ mod head;
 mod iis;
 mod lines;
 mod login;
-mod parse;
+pub(crate) mod parse;
 mod persona;
 mod postdata;
 mod reply;

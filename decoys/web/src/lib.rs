@@ -1,12 +1,13 @@
 //! Decoys of the room `web`: one file and two lines each.
 
 pub mod http;
+pub mod httpproxy;
 pub mod https;
 
 use coalmine_core::DecoyKind;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&http::KIND, &https::KIND];
+pub static KINDS: &[&DecoyKind] = &[&http::KIND, &httpproxy::KIND, &https::KIND];
 
 #[cfg(test)]
 mod tests {

@@ -519,7 +519,7 @@ pub(super) fn latin1(bytes: &[u8]) -> String {
 
 /// The body of a request in chunks (RFC 9112 section 7.1), read as it comes.
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub(crate) struct Chunks {
     at: Chunk,
     left: u64,
     /// Lines end in CRLF alone.
@@ -555,7 +555,7 @@ impl Chunks {
     }
 
     /// Whether all has come.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.at == Chunk::Done
     }
 
@@ -566,7 +566,7 @@ impl Chunks {
 
     /// Takes what belongs to the body from the front of `input`, hands data to `keep`; how many
     /// bytes were taken.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         input: &[u8],
         mut keep: impl FnMut(&[u8]),

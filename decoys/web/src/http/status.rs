@@ -2,7 +2,7 @@
 
 /// What ends a request without the site being asked, or the site's plain answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Status {
+pub(crate) enum Status {
     MovedPermanently,
     BadRequest,
     /// 400 with its own page: a header line too long, or all of them.
