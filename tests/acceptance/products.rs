@@ -9,6 +9,7 @@ fn nmap_names_the_claimed_products() {
     }
     let nest = Nest::start(&format!(
         "{QUICK}
+[bird.httpproxy]
 [bird.redis]
 [bird.tn3270]
 port = 3270
@@ -22,6 +23,7 @@ port = 3270
         ("http", "nginx 1.22.1"),
         ("https", "nginx 1.22.1"),
         ("mysql", "MySQL 5.5.5-10.11."),
+        ("httpproxy", "Squid http proxy 5.7"),
         ("redis", "Redis key-value store"),
         ("vnc", "VNC (protocol 3.8)"),
         ("tn3270", "IBM Telnet TN3270 (TN3270E)"),
