@@ -15,6 +15,7 @@ mod durability;
 mod ftp;
 mod git;
 mod hostile;
+mod http;
 mod httpproxy;
 mod modbus;
 mod mongo;

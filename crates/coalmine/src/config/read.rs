@@ -7,6 +7,9 @@ use std::str::FromStr;
 
 use coalmine_core::settings::{Fault, FilePath, Setting};
 use coalmine_core::{Bird, DecoyKind};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
 
@@ -564,9 +567,39 @@ impl<'a> Section<'a> {
         };
         let chain = read("certificate", &files.0, "a certificate chain");
         let key = read("key", &files.1, "a private key");
-        Some(Certificate {
-            files,
-            pem: (chain?, key?),
-        })
+        let pem = (chain?, key?);
+        if let Err((name, problem)) = pair(&pem.0, &pem.1) {
+            let file = if name == "key" { &files.1 } else { &files.0 };
+            self.fault(name, format!("{} {problem}", file.display()));
+        }
+        Some(Certificate { files, pem })
+    }
+}
+
+/// Whether a certificate chain and a key, in PEM, belong together; else the key at fault and why.
+fn pair(chain: &str, key: &str) -> Result<(), (&'static str, String)> {
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|cause| ("certificate", format!("can't be read as PEM: {cause}")))?;
+    if chain.is_empty() {
+        let problem = "holds no PEM block CERTIFICATE".to_owned();
+        return Err(("certificate", problem));
+    }
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|cause| {
+        let problem = format!(
+            "holds no private key that can be read ({cause}); it must be PEM without a password"
+        );
+        ("key", problem)
+    })?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let certified = CertifiedKey::from_der(chain, key, &provider);
+    match certified {
+        Ok(_) => Ok(()),
+        Err(rustls::Error::InconsistentKeys(_)) => Err((
+            "key",
+            "doesn't belong to the certificate; name the key that the certificate was made for"
+                .to_owned(),
+        )),
+        Err(cause) => Err(("certificate", format!("can't be used: {cause}"))),
     }
 }

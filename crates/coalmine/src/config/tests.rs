@@ -323,8 +323,9 @@ fn the_schema_knows_every_key() {
 #[test]
 fn a_certificate_is_read_beside_the_configuration() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("c.pem"), "-----BEGIN CERTIFICATE-----\n").unwrap();
-    std::fs::write(dir.path().join("k.pem"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let (chain, key) = self_signed();
+    std::fs::write(dir.path().join("c.pem"), chain).unwrap();
+    std::fs::write(dir.path().join("k.pem"), key).unwrap();
     let file = dir.path().join("coalmine.toml");
     std::fs::write(
         &file,
@@ -352,7 +353,41 @@ fn a_certificate_is_read_beside_the_configuration() {
             .unwrap()
             .contains("PRIVATE KEY")
     );
+    for (name, content, at, problem) in [
+        (
+            "k.pem",
+            self_signed().1,
+            "key",
+            "doesn't belong to the certificate",
+        ),
+        ("k.pem", self_signed().0, "key", "holds no private key"),
+        (
+            "c.pem",
+            self_signed().1,
+            "certificate",
+            "holds no PEM block CERTIFICATE",
+        ),
+        ("c.pem", "x".to_owned(), "certificate", "isn't PEM"),
+    ] {
+        let path = dir.path().join(name);
+        let before = std::fs::read(&path).unwrap();
+        std::fs::write(&path, content).unwrap();
+        let faults = Config::load(Some(&file), &ground()).unwrap_err();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert_eq!(faults[0].key, format!("bird[0].https.{at}"));
+        assert!(faults[0].problem.contains(problem), "{faults:?}");
+        std::fs::write(path, before).unwrap();
+    }
     std::fs::remove_file(dir.path().join("k.pem")).unwrap();
     let faults = Config::load(Some(&file), &ground()).unwrap_err();
     assert_eq!(faults[0].key, "bird[0].https.key", "{faults:?}");
+}
+
+/// A certificate and its key, in PEM.
+fn self_signed() -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["files-02".to_owned()];
+    let params = rcgen::CertificateParams::new(names).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
 }

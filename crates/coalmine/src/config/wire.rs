@@ -129,6 +129,11 @@ fn instance(service: &ServicePart) -> Value {
     for (name, value) in &service.settings {
         nest(&mut object, name, value.clone());
     }
+    // As it's documented beside the path, which only this product has.
+    if let Some(Value::String(path)) = service.settings.get("userwebroot") {
+        let present = Value::Bool(!path.is_empty());
+        object.insert("userwebroot_present".to_owned(), present);
+    }
     Value::Object(object)
 }
 

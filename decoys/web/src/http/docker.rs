@@ -35,7 +35,13 @@ pub(super) fn reply(site: &Site, head: &Head, body: &[u8], now: Timestamp) -> Re
     let (version, path) = versioned(&path);
     let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     if parts.as_slice() == ["_ping"] && matches!(method.as_str(), "GET" | "HEAD") {
-        return ping(&method);
+        return ping(site, &method);
+    }
+    if method == "OPTIONS" {
+        let mut reply = Reply::dynamic(200, "OK", "", Vec::new());
+        reply.content_type = None;
+        reply.fields = engine(site);
+        return reply;
     }
     let Some(said) = route((site, now), &method, &parts, head, body) else {
         // The router knows no such page; no middleware has seen it, so nothing of the engine's is told.
@@ -55,26 +61,27 @@ pub(super) fn reply(site: &Site, head: &Head, body: &[u8], now: Timestamp) -> Re
         _ => said,
     };
     let mut reply = Reply::dynamic(code, phrase, "application/json", text.into_bytes());
-    reply.fields = engine();
+    reply.fields = engine(site);
     reply
 }
 
 /// Fields that every answer of the engine has.
-fn engine() -> Vec<(&'static str, String)> {
+fn engine(site: &Site) -> Vec<(&'static str, String)> {
     vec![
         ("Api-Version", format!("{}.{}", API.0, API.1)),
         ("Docker-Experimental", "false".to_owned()),
         ("Ostype", "linux".to_owned()),
+        ("Server", site.face.server.clone()),
     ]
 }
 
-fn ping(method: &str) -> Reply {
+fn ping(site: &Site, method: &str) -> Reply {
     let body = if method == "HEAD" { "" } else { "OK" };
     let mut reply = Reply::dynamic(200, "OK", "text/plain; charset=utf-8", body.into());
     if method == "HEAD" {
         reply.content_type = None;
     }
-    reply.fields = engine();
+    reply.fields = engine(site);
     reply.fields.extend([
         ("Builder-Version", "1".to_owned()),
         (

@@ -115,9 +115,6 @@ pub(super) fn site(settings: &HttpSettings, bird: &Bird, own: Option<Vec<OwnFile
         "" => persona.server().to_owned(),
         banner => banner.to_owned(),
     };
-    if persona == Persona::Go {
-        fields.push(("Server".to_owned(), server.clone()));
-    }
     if settings.headers_enabled {
         let items = settings.headers_items.iter();
         fields.extend(
