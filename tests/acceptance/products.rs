@@ -8,13 +8,7 @@ fn nmap_names_the_claimed_products() {
         return;
     }
     let nest = Nest::start(&format!(
-        "{QUICK}
-[bird.httpproxy]
-[bird.redis]
-[bird.tn3270]
-port = 3270
-[bird.vnc]
-"
+        "{QUICK}\n[bird.httpproxy]\n[bird.redis]\n[bird.tn3270]\nport = 3270\n[bird.vnc]\n"
     ));
     let wanted = [
         ("ssh", "OpenSSH 9.2p1 Debian"),
@@ -25,8 +19,8 @@ port = 3270
         ("mysql", "MySQL 5.5.5-10.11."),
         ("httpproxy", "Squid http proxy 5.7"),
         ("redis", "Redis key-value store"),
-        ("vnc", "VNC (protocol 3.8)"),
         ("tn3270", "IBM Telnet TN3270 (TN3270E)"),
+        ("vnc", "VNC (protocol 3.8)"),
     ];
     let ports: Vec<String> = wanted
         .iter()

@@ -35,7 +35,7 @@ const MAX_WRITE_BITS: u16 = 0x7b0;
 const MAX_WRITE_WORDS: u16 = 0x7b;
 /// Most registers of a write that also reads (section 6.17).
 const MAX_BOTH_WORDS: u16 = 0x79;
-/// Longest text of a setting, in bytes: four of them fit in one answer's 253 bytes twice over.
+/// Longest text of a setting, in bytes: an object must fit into one answer.
 const MAX_TEXT: usize = 200;
 
 /// The unit identifiers that mean the device itself: 0 and 255 as the guide (section 4.4.2) asks,
