@@ -201,35 +201,26 @@ fn nmap_asks_for_the_build() {
 }
 
 #[test]
-fn hydra_tries_a_list() {
+fn hydra_tries_passwords() {
     if !have("hydra") {
         return;
     }
     let nest = Nest::start(NEST);
-    let list = nest.dir.path().join("passwords");
-    let passwords = ["123456", "root", "mongo", "t5w3p", "admin"];
-    std::fs::write(&list, passwords.join("\n")).unwrap();
-    let list = list.to_str().unwrap();
     let url = format!("mongodb://{}:{}", nest.address, nest.port("mongo"));
-    // Each of its tasks ends after one password, whatever the server says.
-    let said = client("hydra", &["-I", "-t", "5", "-l", "root", "-P", list, &url]);
-    assert!(said.contains("0 valid password found"), "{said}");
-    // It asks whether a password is needed; its driver logs in twice with each.
-    let incident = nest.incident(TITLE, 11);
-    let events = events(&incident);
-    assert_eq!(events[0], json!({"cmd": "listDatabases", "db": "admin"}));
-    for password in passwords {
-        let shown = |event: &&Value| {
-            let shown = event["password"].as_str().unwrap_or_default();
-            shown == password
-                || (password == "t5w3p" && shown.starts_with("$SCRAM-SHA-256$n=root,"))
-        };
-        assert_eq!(
-            events.iter().filter(shown).count(),
-            2,
-            "{password} in {events:#?}"
+    let mut wanted = Vec::new();
+    // Its task ends after one password, whatever the server says.
+    for password in ["mongo", "123456"] {
+        let said = client(
+            "hydra",
+            &["-I", "-t", "1", "-l", "root", "-p", password, &url],
         );
+        assert!(said.contains("0 valid password found"), "{said}");
+        // It asks whether a password is needed; its driver logs in twice.
+        wanted.push(json!({"cmd": "listDatabases", "db": "admin"}));
+        wanted.extend([login("root", password), login("root", password)]);
     }
+    let incident = nest.incident(TITLE, wanted.len());
+    assert_eq!(events(&incident), wanted);
 }
 
 /// An `OP_MSG` of the fields of one document, already encoded.
