@@ -64,11 +64,9 @@ fn all(root: &Path) -> Result<Vec<String>> {
         };
         for file in files {
             let name = file?.file_name().to_string_lossy().into_owned();
-            ids.extend(
-                name.strip_suffix(".rs")
-                    .filter(|id| *id != "lib")
-                    .map(str::to_owned),
-            );
+            let id = name.strip_suffix(".rs");
+            let id = id.filter(|id| *id != "lib" && !NOT_OURS.contains(id));
+            ids.extend(id.map(str::to_owned));
         }
     }
     ids.sort_unstable_by(|a, b| b.cmp(a));

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use coalmine_core::DecoyKind;
 use coalmine_core::settings::Fault;
+use coalmine_sensor::PortscanSettings;
 use serde_json::{Map, Value};
 
 use crate::personality::Personality;
@@ -86,6 +87,17 @@ pub struct BirdPart {
     pub personality: &'static Personality,
     /// Every service there is, also those turned off.
     pub services: Vec<ServicePart>,
+    /// Whether and how port scans are told of.
+    pub portscan: PortscanPart,
+}
+
+/// `[bird.portscan]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortscanPart {
+    /// Whether they are.
+    pub enabled: bool,
+    /// What counts as one.
+    pub settings: PortscanSettings,
 }
 
 /// One service of a bird.

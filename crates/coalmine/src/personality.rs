@@ -23,6 +23,11 @@ pub enum Decoys {
 }
 
 impl Personality {
+    /// Whether its birds tell of port scans when nothing else is said.
+    pub fn watches(&self) -> bool {
+        self.decoys != Decoys::These(&[])
+    }
+
     /// Whether it offers the decoy of this id.
     pub fn offers(&self, id: &str) -> bool {
         match self.decoys {

@@ -29,6 +29,7 @@ pub fn events() -> Vec<&'static EventKind> {
     let of_decoys = decoys().into_iter().flat_map(|decoy| decoy.events);
     for kind in of_decoys
         .copied()
+        .chain(coalmine_sensor::SCAN_KINDS.iter().copied())
         .chain([&coalmine_tokens::TOKEN_EVENT])
         .chain(of_console())
     {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use coalmine_console::{ConsoleConfig, Running};
 use coalmine_core::settings::Fault;
-use coalmine_sensor::{BirdPlan, Sensor, SensorConfig, ServicePlan};
+use coalmine_sensor::{BirdPlan, PacketSocket, Sensor, SensorConfig, ServicePlan};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{BirdPart, Config, Ground, ServicePart, wire};
@@ -47,6 +47,9 @@ pub fn up(folder: &Folder, options: &Options) -> Result<()> {
     // A second call can only come from a test in this process and changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     log_to_stderr();
+    // Before any thread is there, so that none keeps the right to it.
+    let packets = PacketSocket::open();
+    coalmine_sensor::drop_capability();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .thread_stack_size(STACK)
@@ -56,6 +59,7 @@ pub fn up(folder: &Folder, options: &Options) -> Result<()> {
     let outcome = runtime.block_on(Box::pin(run(
         folder,
         &config,
+        packets,
         shift,
         options.port_shift.is_none(),
     )));
@@ -112,14 +116,20 @@ pub fn all(faults: &[Fault]) -> anyhow::Error {
     anyhow::anyhow!(text)
 }
 
-async fn run(folder: &Folder, config: &Config, shift: u16, shift_was_ours: bool) -> Result<()> {
+async fn run(
+    folder: &Folder,
+    config: &Config,
+    packets: Result<PacketSocket, String>,
+    shift: u16,
+    shift_was_ours: bool,
+) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     let mut stop = std::pin::pin!(async {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
     });
     let (console, sensor) = tokio::select! {
-        started = start(folder, config, shift) => started?,
+        started = start(folder, config, packets, shift) => started?,
         () = &mut stop => return Ok(()),
     };
     folder.announce(&announcement(config, &console, &sensor))?;
@@ -139,7 +149,12 @@ async fn run(folder: &Folder, config: &Config, shift: u16, shift_was_ours: bool)
     Ok(())
 }
 
-async fn start(folder: &Folder, config: &Config, shift: u16) -> Result<(Running, Sensor)> {
+async fn start(
+    folder: &Folder,
+    config: &Config,
+    packets: Result<PacketSocket, String>,
+    shift: u16,
+) -> Result<(Running, Sensor)> {
     let (publisher, subscriber) = coalmine_bus::in_process();
     let path = folder.path();
     let channel = |port: Option<u16>| {
@@ -163,13 +178,27 @@ async fn start(folder: &Folder, config: &Config, shift: u16) -> Result<(Running,
         subscriber,
     );
     let console = Box::pin(console).await.context("the Console can't start")?;
+    let exempt: Vec<u16> = [
+        channel(config.tokens.http_port),
+        channel(config.tokens.dns_port),
+    ]
+    .into_iter()
+    .flatten()
+    .map(|channel| channel.port())
+    .chain([config.console.listen.port()])
+    .collect();
     let sensor = Sensor::start(
         SensorConfig {
             dir: path.join("sensor"),
-            birds: config.birds.iter().map(plan).collect(),
+            birds: config
+                .birds
+                .iter()
+                .map(|bird| plan(bird, &exempt))
+                .collect(),
             port_shift: shift,
             version: VERSION,
         },
+        packets,
         publisher,
     );
     let sensor = Box::pin(sensor).await.context("the decoys can't start")?;
@@ -181,7 +210,8 @@ pub fn store_url(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("coalmine.db").display())
 }
 
-fn plan(bird: &BirdPart) -> BirdPlan {
+/// `exempt`: ports of the Console and the token channels, which may share a bird's address.
+fn plan(bird: &BirdPart, exempt: &[u16]) -> BirdPlan {
     BirdPlan {
         name: bird.name.clone(),
         description: bird.description.clone(),
@@ -194,6 +224,11 @@ fn plan(bird: &BirdPart) -> BirdPlan {
             .filter(|s| s.enabled)
             .map(service_plan)
             .collect(),
+        portscan: bird
+            .portscan
+            .enabled
+            .then(|| bird.portscan.settings.clone()),
+        exempt: exempt.to_vec(),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 
 use coalmine_core::Sighting;
+use coalmine_core::sighting::PORT_CONTACT;
 use coalmine_store::incidents::{BundleKey, Decide, Decision, NewIncident, OpenIncident};
 use coalmine_store::settings::ConsoleSettings;
 
@@ -53,7 +54,8 @@ impl Decide for Engine {
         key: &BundleKey,
         sighting: &Sighting,
     ) -> Decision {
-        if self.ignored.matches(sighting.src.ip, sighting.dst.port) {
+        if sighting.kind == PORT_CONTACT || self.ignored.matches(sighting.src.ip, sighting.dst.port)
+        {
             return Decision::Ignore;
         }
         let window = self.window(&key.kind);

@@ -11,6 +11,9 @@ use serde_json::value::RawValue;
 use crate::token::TokenId;
 use crate::{Event, Timestamp};
 
+/// Kind of the sightings that tell of touched ports: no alert in themselves and never an incident.
+pub const PORT_CONTACT: &str = "portcontact";
+
 /// A sighting's own id: made at the sensor, sorted by time, the same in every copy.
 pub type SightingId = ulid::Ulid;
 

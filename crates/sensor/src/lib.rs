@@ -3,6 +3,8 @@
 
 mod house;
 mod identity;
+mod ring;
+mod scans;
 mod session;
 mod spool;
 mod stream;
@@ -24,6 +26,9 @@ use coalmine_core::{Bird, DecoyKind, NodeId, Subject};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+
+pub use coalmine_watch::{KINDS as SCAN_KINDS, PortscanSettings};
+pub use scans::{PacketSocket, drop_capability};
 
 use crate::house::House;
 use crate::tcp::TcpService;
@@ -62,6 +67,10 @@ pub struct BirdPlan {
     pub settings: Map<String, Value>,
     /// What it offers.
     pub services: Vec<ServicePlan>,
+    /// What counts as a port scan; `None` where nobody wants to know.
+    pub portscan: Option<PortscanSettings>,
+    /// Ports on its address that aren't the bird's own: touching them is no scan.
+    pub exempt: Vec<u16>,
 }
 
 /// One service to run.
@@ -89,6 +98,7 @@ pub struct Sensor {
     spool: spool::Spool,
     writer: std::thread::JoinHandle<()>,
     house: Arc<House>,
+    watching: scans::Watching,
 }
 
 impl std::fmt::Debug for Sensor {
@@ -150,11 +160,16 @@ pub enum SensorError {
 
 impl Sensor {
     /// Starts all birds: identities are made or found, services built, listeners bound. A service
-    /// that can't be bound is reported in [`Sensor::birds`] and doesn't stop the others.
+    /// that can't be bound is reported in [`Sensor::birds`] and doesn't stop the others. Scans are
+    /// seen in `packets`, or, as far as that goes, in the decoys' connections.
     ///
     /// # Errors
     /// Disk faults and decoys that refuse their settings.
-    pub async fn start(config: SensorConfig, publisher: Publisher) -> Result<Self, SensorError> {
+    pub async fn start(
+        config: SensorConfig,
+        packets: Result<PacketSocket, String>,
+        publisher: Publisher,
+    ) -> Result<Self, SensorError> {
         raise_descriptor_limit();
         let spool_dir = config.dir.join("spool");
         let (spool, tail, writer) = spool::Spool::open(&spool_dir)
@@ -166,6 +181,7 @@ impl Sensor {
         let mut listeners = JoinSet::new();
         let mut birds = Vec::new();
         let mut reports = Vec::new();
+        let mut scans = scans::Scans::new(packets);
         let started = house::now();
         for plan in &config.birds {
             let birds_dir = config.dir.join("birds");
@@ -180,10 +196,19 @@ impl Sensor {
                     port: service.port.saturating_add(config.port_shift),
                     house: &house,
                     rates: &rates,
+                    contacts: plan
+                        .portscan
+                        .as_ref()
+                        .and_then(|_| scans.contacts(bird.node_id, plan.address)),
                 };
                 services.extend(start.run(&mut listeners)?);
             }
-            reports.push(uplink::report(&config, plan, &bird, &services, started));
+            let mut report = uplink::report(&config, plan, &bird, &services, started);
+            if let Some(settings) = plan.portscan.clone() {
+                let watched = scans::watched(bird.node_id, plan, settings, &services);
+                report.services.push(scans.add(watched));
+            }
+            reports.push(report);
             birds.push(RunningBird {
                 name: plan.name.clone(),
                 node_id: bird.node_id,
@@ -191,7 +216,11 @@ impl Sensor {
                 services,
             });
         }
-        let heart = uplink::beat(reports, publisher.clone(), Arc::clone(&house));
+        let watching = scans
+            .start(&house)
+            .map_err(|e| io_error("start watching packets", &config.dir, e))?;
+        let lost = Arc::clone(&watching.lost);
+        let heart = uplink::beat(reports, publisher.clone(), Arc::clone(&house), lost);
         Ok(Self {
             birds,
             stop,
@@ -201,6 +230,7 @@ impl Sensor {
             spool,
             writer,
             house,
+            watching,
         })
     }
 
@@ -220,6 +250,7 @@ impl Sensor {
         self.stop.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
         self.heart.abort();
+        self.watching.stop().await;
         self.spool.close();
         // The writer closes the tail's view of the spool when it ends, and so the uplink.
         let _ = tokio::task::spawn_blocking(move || self.writer.join()).await;
@@ -241,6 +272,7 @@ struct Start<'a> {
     port: u16,
     house: &'a Arc<House>,
     rates: &'a Arc<Rates>,
+    contacts: Option<scans::Contacts>,
 }
 
 impl Start<'_> {
@@ -264,6 +296,7 @@ impl Start<'_> {
                             decoy,
                             tls: self.tls()?,
                             upgrade: tls::Upgrade::new(self.bird),
+                            contacts: self.contacts.clone(),
                         };
                         let house = Arc::clone(self.house);
                         listeners.spawn(tcp::run(listener, Arc::new(service), house));

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::house::{House, now};
+use crate::scans::Contacts;
 use crate::tls::Upgrade;
 use crate::{session, stream};
 
@@ -35,6 +36,8 @@ pub(crate) struct TcpService {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// TLS in mid-connection.
     pub(crate) upgrade: Upgrade,
+    /// Who counts connections, if anybody does.
+    pub(crate) contacts: Option<Contacts>,
 }
 
 /// Listens on `address`.
@@ -103,6 +106,9 @@ async fn converse(tcp: TcpStream, peer: SocketAddr, service: &TcpService, house:
         channel: Channel::Clear,
         now: now(),
     };
+    if let Some(contacts) = &service.contacts {
+        contacts.tell(peer, local, context.now);
+    }
     let Some(tls) = &service.tls else {
         return talk(tcp, context, service, house).await;
     };

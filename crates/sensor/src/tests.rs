@@ -102,6 +102,8 @@ async fn start(dir: &Path, port: u16) -> (Sensor, Subscriber) {
             personality: "bare".to_owned(),
             address: [127, 0, 0, 1].into(),
             settings: Map::new(),
+            portscan: None,
+            exempt: Vec::new(),
             services: vec![ServicePlan {
                 kind: &KIND,
                 name: String::new(),
@@ -113,7 +115,12 @@ async fn start(dir: &Path, port: u16) -> (Sensor, Subscriber) {
         port_shift: 0,
         version: "0",
     };
-    (Sensor::start(config, publisher).await.unwrap(), subscriber)
+    (
+        Sensor::start(config, Err("not in this test".to_owned()), publisher)
+            .await
+            .unwrap(),
+        subscriber,
+    )
 }
 
 /// Takes everything; the sightings so far.

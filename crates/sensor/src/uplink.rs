@@ -1,6 +1,7 @@
 //! What leaves the sensor: sightings from the spool until they're committed, and heartbeats.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use coalmine_bus::{BirdReport, Message, Publisher, ServiceReport};
@@ -40,11 +41,17 @@ pub(crate) async fn run(mut tail: Tail, publisher: Publisher) {
 }
 
 /// Reports every bird now and then every [`BirdReport::INTERVAL`].
-pub(crate) async fn beat(mut reports: Vec<BirdReport>, publisher: Publisher, house: Arc<House>) {
+pub(crate) async fn beat(
+    mut reports: Vec<BirdReport>,
+    publisher: Publisher,
+    house: Arc<House>,
+    lost: Arc<AtomicU64>,
+) {
     let mut told = 0;
     loop {
         for report in &mut reports {
             report.at = now();
+            tell_of_lost(report, lost.load(Ordering::Relaxed));
             // A heartbeat that isn't taken is followed by the next one.
             let _ = publisher.send(Message::Report(report.clone())).await;
         }
@@ -57,6 +64,18 @@ pub(crate) async fn beat(mut reports: Vec<BirdReport>, publisher: Publisher, hou
             told = late;
         }
         tokio::time::sleep(BirdReport::INTERVAL).await;
+    }
+}
+
+/// Says of a bird whose packets are watched how many came too fast.
+fn tell_of_lost(report: &mut BirdReport, lost: u64) {
+    let watched = |service: &&mut ServiceReport| service.transport == "packets";
+    if let Some(service) = report.services.iter_mut().find(watched)
+        && lost > 0
+    {
+        service.problem = Some(format!(
+            "{lost} packets came faster than they could be read; what they held is unknown"
+        ));
     }
 }
 

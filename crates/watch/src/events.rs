@@ -29,6 +29,15 @@ coalmine_core::event! {
     }
 }
 
+coalmine_core::event! {
+    /// A source touched TCP ports of a bird. No alert in itself and never an incident: the Console
+    /// puts those of several birds together.
+    pub struct PortContact: "portcontact", "Port Contact", [5001 ""] {
+        /// The ports in the order in which they were touched, joined by commas.
+        ports: String => "ports" = "22,443",
+    }
+}
+
 /// Declares one of the kinds that show a packet, in the spelling of netfilter's LOG target.
 macro_rules! probe {
     ($(#[doc = $doc:literal])+ $name:ident: $key:literal, $title:literal, $code:literal) => {

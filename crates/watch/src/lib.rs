@@ -20,7 +20,9 @@ use coalmine_core::decoy::Seen;
 use coalmine_core::{Endpoint, NodeId, Timestamp};
 
 use events::Probe;
-pub use events::{HostPortScan, KINDS, NmapFinScan, NmapNullScan, NmapOsScan, NmapXmasScan};
+pub use events::{
+    HostPortScan, KINDS, NmapFinScan, NmapNullScan, NmapOsScan, NmapXmasScan, PortContact,
+};
 use fragments::Fragments;
 use lru::Lru;
 use osprobe::OsProbe;
@@ -37,6 +39,8 @@ const MAX_FLOWS: usize = 16_384;
 const MAX_TOLD: usize = 64;
 /// Reports of scans and probes in one [`RETELL`]; the others wait, or are one with those to come.
 const MAX_REPORTS: usize = 256;
+/// A scan is over when its source has been quiet for so long.
+const QUIET: Duration = Duration::from_secs(300);
 /// Strangers looked at in one tick.
 const MAX_TURNS: usize = 512;
 /// A SYN-ACK from somebody whom we never asked: our answer to it is no answer to a scan.
@@ -50,29 +54,52 @@ const TRACEROUTE: std::ops::RangeInclusive<u16> = 33_434..=33_534;
 /// Datagrams to these ports are a network's own chatter: DHCP, NetBIOS.
 const CHATTER: [u16; 4] = [67, 68, 137, 138];
 
-/// What counts as a scan.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// So many distinct ports ...
-    pub ports: usize,
-    /// ... tried within so long are a scan.
-    pub window: Duration,
-    /// So many distinct closed ports ...
-    pub slow_ports: usize,
-    /// ... found within so long are one, too.
-    pub slow_window: Duration,
-    /// A scan is over when its source has been quiet for so long.
-    pub quiet: Duration,
+coalmine_core::settings! {
+    /// What counts as a port scan.
+    pub struct PortscanSettings {
+        /// So many distinct ports of the bird, tried by one source within `window_seconds`, are a scan.
+        ports: u16 => "ports" = 5, few;
+        /// See `ports`.
+        window_seconds: u16 => "window_seconds" = 50, long;
+        /// So many distinct closed ports, found within `slow_window_seconds`, are one, too.
+        slow_ports: u16 => "slow_ports" = 6, few;
+        /// See `slow_ports`.
+        slow_window_seconds: u16 => "slow_window_seconds" = 3_600, long;
+    }
 }
 
-impl Default for Settings {
-    fn default() -> Self {
+fn few(number: &u16) -> Result<(), String> {
+    if (2..=60).contains(number) {
+        Ok(())
+    } else {
+        Err(format!("must be from 2 to 60, not {number}"))
+    }
+}
+
+fn long(seconds: &u16) -> Result<(), String> {
+    if *seconds > 0 {
+        Ok(())
+    } else {
+        Err("must be from 1 to 65535 seconds, not 0".to_owned())
+    }
+}
+
+/// What counts as a scan of one bird.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    ports: usize,
+    window: Duration,
+    slow_ports: usize,
+    slow_window: Duration,
+}
+
+impl From<&PortscanSettings> for Settings {
+    fn from(given: &PortscanSettings) -> Self {
         Self {
-            ports: 5,
-            window: Duration::from_secs(50),
-            slow_ports: 6,
-            slow_window: Duration::from_secs(3600),
-            quiet: Duration::from_secs(300),
+            ports: given.ports.into(),
+            window: Duration::from_secs(given.window_seconds.into()),
+            slow_ports: given.slow_ports.into(),
+            slow_window: Duration::from_secs(given.slow_window_seconds.into()),
         }
     }
 }
@@ -82,13 +109,15 @@ impl Default for Settings {
 pub struct Watched {
     /// The bird.
     pub node_id: NodeId,
-    /// Its address.
+    /// Its address; the unspecified one stands for all of this machine.
     pub address: IpAddr,
     /// TCP ports on which it listens.
     pub listening: HashSet<u16>,
     /// Ports, TCP and UDP, that are none of its decoys': a Console on the same address. Contacts
     /// with them count for nothing.
     pub exempt: HashSet<u16>,
+    /// What counts as a scan of it.
+    pub settings: PortscanSettings,
 }
 
 /// One frame as the socket gives it.
@@ -104,39 +133,26 @@ pub struct Frame<'a> {
     pub outgoing: bool,
 }
 
-/// What has been seen.
+/// What has been seen: an event of one of [`KINDS`], or a [`PortContact`].
 #[derive(Clone, Debug)]
-pub enum Report {
-    /// A scan: an event of one of [`KINDS`].
-    Event {
-        /// At which bird.
-        bird: NodeId,
-        /// When.
-        at: Timestamp,
-        /// Who.
-        src: Endpoint,
-        /// What was touched.
-        dst: Endpoint,
-        /// The event.
-        seen: Seen,
-    },
-    /// A source touched TCP ports of a bird; alone that's no alert.
-    Contact {
-        /// Which bird.
-        bird: NodeId,
-        /// When.
-        at: Timestamp,
-        /// Who.
-        src: IpAddr,
-        /// Which ports, each once, in the order of arrival.
-        ports: Vec<u16>,
-    },
+pub struct Report {
+    /// At which bird.
+    pub bird: NodeId,
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub src: Endpoint,
+    /// What was touched.
+    pub dst: Endpoint,
+    /// The event.
+    pub seen: Seen,
 }
 
 /// Watches the packets of some birds.
 pub struct Watch {
     birds: Vec<Watched>,
-    settings: Settings,
+    /// Of each bird.
+    settings: Vec<Settings>,
     strangers: Lru<Key, Source>,
     known: Lru<Key, Source>,
     flows: Lru<Flow, Option<Timestamp>>,
@@ -173,10 +189,13 @@ impl std::fmt::Debug for Watch {
 
 impl Watch {
     /// Watches `birds`; nothing has been seen yet.
-    pub fn new(birds: Vec<Watched>, settings: Settings) -> Self {
+    pub fn new(birds: Vec<Watched>) -> Self {
         Self {
+            settings: birds
+                .iter()
+                .map(|bird| Settings::from(&bird.settings))
+                .collect(),
             birds,
-            settings,
             strangers: Lru::new(MAX_STRANGERS),
             known: Lru::new(MAX_KNOWN),
             flows: Lru::new(MAX_FLOWS),
@@ -206,11 +225,7 @@ impl Watch {
             None
         };
         if let Some(key) = touched {
-            self.promote(key);
-            self.turn(now);
-            if self.tell(key, now, reports) {
-                self.wait_for(key);
-            }
+            self.touched(key, now, reports);
         }
     }
 
@@ -246,8 +261,38 @@ impl Watch {
         !self.waiting.is_empty() || !self.queue.is_empty()
     }
 
+    /// Somebody connected to a bird, as a decoy tells it where packets can't be watched.
+    pub fn connected(
+        &mut self,
+        bird: NodeId,
+        (src, dst): (Endpoint, Endpoint),
+        now: Timestamp,
+        reports: &mut Vec<Report>,
+    ) {
+        let Some(bird) = self.birds.iter().position(|known| known.node_id == bird) else {
+            return;
+        };
+        let Some(settings) = self.settings.get(bird).copied() else {
+            return;
+        };
+        let key = key(src.ip, bird);
+        self.source(key, (src, dst))
+            .tries(dst.port, false, now, &settings);
+        self.touched(key, now, reports);
+    }
+
     fn bird(&self, address: IpAddr) -> Option<usize> {
-        self.birds.iter().position(|bird| bird.address == address)
+        let is = |bird: &Watched| bird.address == address || bird.address.is_unspecified();
+        self.birds.iter().position(is)
+    }
+
+    /// Something was noted of a source; what's due of it is told at once.
+    fn touched(&mut self, key: Key, now: Timestamp, reports: &mut Vec<Report>) {
+        self.promote(key);
+        self.turn(now);
+        if self.tell(key, now, reports) {
+            self.wait_for(key);
+        }
     }
 
     /// A packet from a peer.
@@ -371,7 +416,7 @@ impl Watch {
                 }
                 let listens = |bird: &Watched| bird.listening.contains(&tcp.src);
                 let listens = self.birds.get(bird).is_some_and(listens);
-                let settings = self.settings;
+                let settings = *self.settings.get(bird)?;
                 let key = key(packet.dst, bird);
                 if tcp.flags.has(Flags::ACK) {
                     // The answer to a SYN has no sequence number (RFC 9293 section 3.10.7.1).
@@ -424,7 +469,7 @@ impl Watch {
             return None;
         }
         let key = key(packet.src, bird);
-        let settings = self.settings;
+        let settings = *self.settings.get(bird)?;
         self.source(key, ends(packet, ports))
             .tries(ports.1, udp, now, &settings);
         Some(key)
@@ -498,7 +543,7 @@ impl Watch {
             && let Some((seen, (src, dst))) = source.take_due(now)
         {
             *made = made.saturating_add(1);
-            reports.push(Report::Event {
+            reports.push(Report {
                 bird,
                 at: now,
                 src,
@@ -510,14 +555,22 @@ impl Watch {
         if !source.contacts.is_empty() && due && (is_known || *told < MAX_TOLD) {
             *told = told.saturating_add(1);
             source.told = Some(now);
-            reports.push(Report::Contact {
+            let (src, dst) = source.ends;
+            let ports: Vec<_> = source
+                .contacts
+                .drain(..)
+                .map(|port| port.to_string())
+                .collect();
+            let ports = ports.join(",");
+            reports.push(Report {
                 bird,
                 at: now,
-                src: source.address(),
-                ports: std::mem::take(&mut source.contacts),
+                src,
+                dst,
+                seen: Seen::new(&PortContact { ports }),
             });
         }
-        source.settle(now, &self.settings)
+        source.settle(now)
     }
 }
 

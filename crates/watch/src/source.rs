@@ -1,13 +1,12 @@
 //! What is remembered of one source at one bird.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use coalmine_core::decoy::Seen;
 use coalmine_core::{Endpoint, Timestamp};
 
-use crate::Settings;
 use crate::events::HostPortScan;
+use crate::{QUIET, Settings};
 
 /// Ports remembered of a source that isn't known to scan.
 const MAX_TRIED: usize = 64;
@@ -270,29 +269,23 @@ impl Source {
     }
 
     /// Forgets what is over. Whether something is still to come.
-    pub(crate) fn settle(&mut self, now: Timestamp, settings: &Settings) -> bool {
+    pub(crate) fn settle(&mut self, now: Timestamp) -> bool {
         if self
             .scan
             .as_ref()
-            .is_some_and(|scan| !scan.news && now.since(scan.last) >= settings.quiet)
+            .is_some_and(|scan| !scan.news && now.since(scan.last) >= QUIET)
         {
             self.scan = None;
-            self.tried
-                .retain(|tried| now.since(tried.last) < settings.window);
+            self.tried.clear();
         }
         for told in &mut self.probes {
-            told.take_if(|at| now.since(*at) >= settings.quiet);
+            told.take_if(|at| now.since(*at) >= QUIET);
         }
         self.scan.is_some()
             || self.is_probing()
             || self.os.as_ref().is_some_and(|os| os.held.is_some())
             || !self.due.is_empty()
             || !self.contacts.is_empty()
-    }
-
-    /// The address that was seen last.
-    pub(crate) fn address(&self) -> IpAddr {
-        self.ends.0.ip
     }
 }
 

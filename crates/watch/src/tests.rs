@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use coalmine_core::{NodeId, Timestamp};
+use coalmine_core::{Event, NodeId, Timestamp};
 use etherparse::{IpFragOffset, IpNumber, Ipv4Header, PacketBuilder, TcpHeader};
 use serde_json::{Value, json};
 
@@ -28,9 +28,10 @@ impl Scene {
             address: IpAddr::from(BIRD),
             listening: HashSet::from([22, 80]),
             exempt: HashSet::from([8443]),
+            settings: PortscanSettings::default(),
         };
         Self {
-            watch: Watch::new(vec![bird], Settings::default()),
+            watch: Watch::new(vec![bird]),
             now: Timestamp::from_secs(1_760_000_000),
             reports: Vec::new(),
         }
@@ -92,12 +93,11 @@ impl Scene {
 
     /// Titles and fields of what has been reported, contacts aside.
     fn events(&mut self) -> Vec<(&'static str, Value)> {
-        let events = self.reports.iter().filter_map(|report| match report {
-            Report::Event { seen, .. } => Some((
-                seen.kind.key,
-                serde_json::from_str(seen.fields.get()).unwrap(),
-            )),
-            Report::Contact { .. } => None,
+        let events = self.reports.iter().map(|report| &report.seen);
+        let events = events.filter(|seen| seen.kind.key != PortContact::KIND.key);
+        let events = events.map(|seen| {
+            let fields = serde_json::from_str(seen.fields.get()).unwrap();
+            (seen.kind.key, fields)
         });
         events.collect()
     }
@@ -114,9 +114,11 @@ impl Scene {
     }
 
     fn contacts(&self) -> Vec<(IpAddr, Vec<u16>)> {
-        let contacts = self.reports.iter().filter_map(|report| match report {
-            Report::Contact { src, ports, .. } => Some((*src, ports.clone())),
-            Report::Event { .. } => None,
+        let of_kind = |report: &&Report| report.seen.kind.key == PortContact::KIND.key;
+        let contacts = self.reports.iter().filter(of_kind).map(|report| {
+            let fields: Value = serde_json::from_str(report.seen.fields.get()).unwrap();
+            let ports = fields["ports"].as_str().unwrap().split(',');
+            (report.src.ip, ports.map(|p| p.parse().unwrap()).collect())
         });
         contacts.collect()
     }
@@ -253,9 +255,7 @@ fn fin_null_and_xmas_tell_at_the_first_packet_and_once() {
             "URGP": "0", "WINDOW": "1024",
         });
         assert_eq!(fields, wanted, "{flags}");
-        let Some(Report::Event { src, dst, .. }) = scene.reports.first() else {
-            panic!("an event");
-        };
+        let Report { src, dst, .. } = scene.reports.first().unwrap();
         assert_eq!((src.ip, src.port), (IpAddr::from(ATTACKER), 40_000));
         assert_eq!((dst.ip, dst.port), (IpAddr::from(BIRD), 1));
     }
@@ -271,6 +271,20 @@ fn ack_window_and_maimon_scans_are_port_scans() {
         scene.pass(Duration::from_secs(3));
         assert_eq!(scene.ports(), [22, 80, 1, 2, 3], "{flags}");
     }
+}
+
+#[test]
+fn connections_to_five_decoys_are_a_scan_where_packets_cannot_be_watched() {
+    let mut scene = Scene::new();
+    let bird = NodeId::new([1; 8]);
+    for port in [21, 22, 80, 443, 3306] {
+        assert_eq!(scene.events(), []);
+        let ends = (end(ATTACKER.into(), 40_000), end(BIRD.into(), port));
+        scene
+            .watch
+            .connected(bird, ends, scene.now, &mut scene.reports);
+    }
+    assert_eq!(scene.ports(), [21, 22, 80, 443, 3306]);
 }
 
 #[test]
@@ -430,9 +444,10 @@ fn ipv6_and_vlan_are_walked_through() {
         address: IpAddr::from(target),
         listening: HashSet::new(),
         exempt: HashSet::new(),
+        settings: PortscanSettings::default(),
     };
     let mut scene = Scene::new();
-    scene.watch = Watch::new(vec![bird], Settings::default());
+    scene.watch = Watch::new(vec![bird]);
     // Every packet from another address of the same network.
     for port in 1..=5_u16 {
         let source: Ipv6Addr = format!("2001:db8:1::{port}").parse().unwrap();
@@ -501,10 +516,10 @@ fn a_spoofed_flood_hides_neither_a_slow_scan_nor_a_probe() {
     scene.answered([10, 0, 0, 7], &segment(2, ""));
     scene.pass(Duration::from_secs(5));
     let of = |scene: &Scene, source: [u8; 4], wanted: &str| {
-        scene.reports.iter().any(|report| {
-            matches!(report, Report::Event { src, seen, .. }
-                if src.ip == IpAddr::from(source) && seen.kind.key == wanted)
-        })
+        scene
+            .reports
+            .iter()
+            .any(|report| report.src.ip == IpAddr::from(source) && report.seen.kind.key == wanted)
     };
     assert!(of(&scene, ATTACKER, "hostportscan"));
     assert!(of(&scene, [10, 0, 0, 7], "nmapnullscan"));

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use coalmine_core::settings::{Fault, FilePath, Setting};
 use coalmine_core::{Bird, DecoyKind};
+use coalmine_sensor::PortscanSettings;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -14,8 +15,8 @@ use serde_json::{Map, Value as Json};
 use toml::{Table, Value};
 
 use super::{
-    BirdPart, CONSOLE, Certificate, Config, ConsolePart, Ground, MAX_BIRDS, NUMBER, ServicePart,
-    TOKEN_DNS_PORT, TOKEN_HTTP_PORT, TokensPart, most_instances, standard_port,
+    BirdPart, CONSOLE, Certificate, Config, ConsolePart, Ground, MAX_BIRDS, NUMBER, PortscanPart,
+    ServicePart, TOKEN_DNS_PORT, TOKEN_HTTP_PORT, TokensPart, most_instances, standard_port,
 };
 use crate::personality::{self, PERSONALITIES, Personality};
 
@@ -123,7 +124,7 @@ fn birds(file: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Vec<BirdPart
 fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> BirdPart {
     let path = format!("bird[{n}]");
     let mut section = Section::new(&path, table, faults);
-    let mut known = vec!["name", "description", "address", "personality"];
+    let mut known = vec!["name", "description", "address", "personality", "portscan"];
     known.extend(ground.kinds.iter().map(|kind| kind.id));
     section.known(&known);
     let personality = section.personality();
@@ -158,7 +159,35 @@ fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Bi
         address,
         personality,
         services,
+        portscan: portscan(personality.watches(), &path, table, faults),
     }
+}
+
+/// `[bird.portscan]`.
+fn portscan(wanted: bool, path: &str, bird: &Table, faults: &mut Vec<Fault>) -> PortscanPart {
+    let key = format!("{path}.portscan");
+    let empty = Table::new();
+    let (table, named) = match bird.get("portscan") {
+        None => (&empty, false),
+        Some(Value::Table(table)) => (table, true),
+        Some(_) => {
+            faults.push(Fault::new(&key, "must be written as [bird.portscan]"));
+            (&empty, false)
+        }
+    };
+    let mut section = Section::new(&key, table, faults);
+    let enabled = section.flag("enabled").unwrap_or(wanted || named);
+    let declared = PortscanSettings::declared();
+    let names: Vec<&str> = declared.iter().map(|setting| setting.name).collect();
+    section.known(&[&["enabled"], &names[..]].concat());
+    let mut given = Map::new();
+    flatten(table, "", &names, &["enabled"], &mut given);
+    given.retain(|key, _| names.contains(&key.as_str()));
+    let settings = PortscanSettings::parse(&given).unwrap_or_else(|found| {
+        faults.extend(found.into_iter().map(|fault| fault.under(&key)));
+        PortscanSettings::default()
+    });
+    PortscanPart { enabled, settings }
 }
 
 /// The services of one kind: `[bird.ID]`, or `[[bird.ID]]` where a bird may have several.

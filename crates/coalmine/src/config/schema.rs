@@ -1,6 +1,8 @@
 //! The configuration's JSON Schema (draft 2020-12), from the declarations.
 
 use coalmine_core::DecoyKind;
+use coalmine_core::settings::Setting;
+use coalmine_sensor::PortscanSettings;
 use serde_json::{Map, Value, json};
 
 use super::{CONSOLE, MAX_BIRDS, TOKEN_DNS_PORT, TOKEN_HTTP_PORT, most_instances};
@@ -25,6 +27,7 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
         "personality".to_owned(),
         json!({"enum": ids, "default": ids.first(), "description": "Which decoys it offers when nothing else is said."}),
     );
+    bird.insert("portscan".to_owned(), portscan());
     for kind in kinds {
         bird.insert(kind.id.to_owned(), service(kind));
     }
@@ -64,6 +67,32 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
     })
 }
 
+fn portscan() -> Value {
+    let mut properties = Map::new();
+    properties.insert(
+        "enabled".to_owned(),
+        json!({"type": "boolean", "description": "Whether port scans are told of; naming it is enough."}),
+    );
+    settings(PortscanSettings::declared(), &mut properties);
+    json!({
+        "type": "object",
+        "description": "What counts as a port scan of the bird.",
+        "additionalProperties": false,
+        "properties": properties,
+    })
+}
+
+fn settings(declared: Vec<Setting>, properties: &mut Map<String, Value>) {
+    for setting in declared {
+        let mut schema = setting.schema;
+        if let Value::Object(schema) = &mut schema {
+            schema.insert("default".to_owned(), setting.default);
+            schema.insert("description".to_owned(), setting.doc.trim().into());
+        }
+        properties.insert(setting.name.to_owned(), schema);
+    }
+}
+
 fn service(kind: &DecoyKind) -> Value {
     let mut properties = Map::new();
     properties.insert(
@@ -91,14 +120,7 @@ fn service(kind: &DecoyKind) -> Value {
             );
         }
     }
-    for setting in (kind.settings)() {
-        let mut schema = setting.schema;
-        if let Value::Object(schema) = &mut schema {
-            schema.insert("default".to_owned(), setting.default);
-            schema.insert("description".to_owned(), setting.doc.trim().into());
-        }
-        properties.insert(setting.name.to_owned(), schema);
-    }
+    settings((kind.settings)(), &mut properties);
     let one = json!({
         "type": "object",
         "description": kind.doc.trim(),

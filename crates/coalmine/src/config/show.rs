@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use coalmine_core::settings::Setting;
+use coalmine_sensor::PortscanSettings;
 use serde_json::Value;
 
 use super::{BirdPart, Config, ServicePart};
@@ -58,10 +60,39 @@ fn bird(bird: &BirdPart) -> String {
         bird.personality.doc,
         value(&bird.personality.id.into()),
     );
+    let _ = writeln!(
+        text,
+        "\n# Port scans\n[bird.portscan]\nenabled = {}",
+        bird.portscan.enabled
+    );
+    let watch = &bird.portscan.settings;
+    let given = [
+        watch.ports,
+        watch.window_seconds,
+        watch.slow_ports,
+        watch.slow_window_seconds,
+    ];
+    for (setting, given) in PortscanSettings::declared().iter().zip(given) {
+        settings_line(&mut text, setting, &given.into());
+    }
     for service in &bird.services {
         text.push_str(&self::service(service));
     }
     text
+}
+
+/// A setting with what it's for and what it takes.
+fn settings_line(text: &mut String, setting: &Setting, given: &Value) {
+    for line in setting.doc.lines() {
+        let _ = writeln!(text, "#{line}");
+    }
+    let _ = writeln!(
+        text,
+        "# Takes {}.\n{} = {}",
+        setting.takes,
+        key(setting.name),
+        value(given)
+    );
 }
 
 fn service(service: &ServicePart) -> String {
@@ -96,16 +127,7 @@ fn service(service: &ServicePart) -> String {
             .settings
             .get(setting.name)
             .unwrap_or(&setting.default);
-        for line in setting.doc.lines() {
-            let _ = writeln!(text, "#{line}");
-        }
-        let _ = writeln!(
-            text,
-            "# Takes {}.\n{} = {}",
-            setting.takes,
-            key(setting.name),
-            value(given)
-        );
+        settings_line(&mut text, &setting, given);
     }
     text
 }

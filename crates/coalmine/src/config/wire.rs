@@ -65,7 +65,11 @@ fn device(bird: &BirdPart, address: &str) -> Map<String, Value> {
         "device.usermodule": [],
         "remoteupdates.enabled": false,
         "rollback.enabled": false,
-        "portscan.enabled": false,
+        "portscan.enabled": bird.portscan.enabled,
+        "portscan.ports": bird.portscan.settings.ports,
+        "portscan.window_seconds": bird.portscan.settings.window_seconds,
+        "portscan.slow_ports": bird.portscan.settings.slow_ports,
+        "portscan.slow_window_seconds": bird.portscan.settings.slow_window_seconds,
         "firewall.enabled": false,
         "firewall.rulelist": [],
     });
