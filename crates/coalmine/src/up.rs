@@ -178,14 +178,13 @@ async fn start(
         subscriber,
     );
     let console = Box::pin(console).await.context("the Console can't start")?;
-    let exempt: Vec<u16> = [
+    let others: Vec<SocketAddr> = [
         channel(config.tokens.http_port),
         channel(config.tokens.dns_port),
     ]
     .into_iter()
     .flatten()
-    .map(|channel| channel.port())
-    .chain([config.console.listen.port()])
+    .chain([config.console.listen])
     .collect();
     let sensor = Sensor::start(
         SensorConfig {
@@ -193,7 +192,7 @@ async fn start(
             birds: config
                 .birds
                 .iter()
-                .map(|bird| plan(bird, &exempt))
+                .map(|bird| plan(bird, &others))
                 .collect(),
             port_shift: shift,
             version: VERSION,
@@ -210,8 +209,12 @@ pub fn store_url(folder: &Path) -> String {
     format!("sqlite:{}", folder.join("coalmine.db").display())
 }
 
-/// `exempt`: ports of the Console and the token channels, which may share a bird's address.
-fn plan(bird: &BirdPart, exempt: &[u16]) -> BirdPlan {
+/// `others`: where Console and token channels listen, which may be the bird's address too.
+fn plan(bird: &BirdPart, others: &[SocketAddr]) -> BirdPlan {
+    let shared = |other: &&SocketAddr| {
+        let (theirs, ours) = (other.ip(), bird.address);
+        theirs == ours || theirs.is_unspecified() || ours.is_unspecified()
+    };
     BirdPlan {
         name: bird.name.clone(),
         description: bird.description.clone(),
@@ -228,7 +231,7 @@ fn plan(bird: &BirdPart, exempt: &[u16]) -> BirdPlan {
             .portscan
             .enabled
             .then(|| bird.portscan.settings.clone()),
-        exempt: exempt.to_vec(),
+        exempt: others.iter().filter(shared).map(SocketAddr::port).collect(),
     }
 }
 
