@@ -74,21 +74,27 @@ const OTHERS: &str = "0 1 12 123 1234 12345 123456 1234567 12345678 123456789 12
     x y z a b c q w e r t p s d 1a a1 aa ab xx xxx xxxx xxxxxx zzz zzzz zzzzzz qq qqq qqqq qqqqqq \
     foobar foo bar baz hacker hack h4ck3r l33t 1337 31337 god gandalf frodo bilbo merlin sauron";
 
-/// Every password of the list, some more than once.
+/// Every password of the list, some more than once: [`frequent`] first.
 pub fn common() -> impl Iterator<Item = String> {
-    let plain = || {
-        WORDS
-            .split_whitespace()
-            .flat_map(|word| [word.to_owned(), capitalised(word)])
-    };
-    let ended = plain().flat_map(|word| {
+    let ended = words().flat_map(|word| {
         ENDINGS
             .split_whitespace()
             .map(move |ending| format!("{word}{ending}"))
     });
+    frequent().chain(ended)
+}
+
+/// The part of the list that's tried most: what follows no pattern, and words without an ending.
+pub fn frequent() -> impl Iterator<Item = String> {
     let loud = WORDS.split_whitespace().map(str::to_ascii_uppercase);
     let others = OTHERS.split_whitespace().map(str::to_owned);
-    others.chain(plain()).chain(loud).chain(ended)
+    others.chain(words()).chain(loud)
+}
+
+fn words() -> impl Iterator<Item = String> {
+    WORDS
+        .split_whitespace()
+        .flat_map(|word| [word.to_owned(), capitalised(word)])
 }
 
 /// `word` with its first letter in upper case.

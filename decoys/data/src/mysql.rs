@@ -4,16 +4,19 @@
 //! configuration, which has no TLS. Packets: four bytes of length and sequence number, then the
 //! body (MariaDB Knowledge Base, "Clients and the server protocol").
 
+mod recover;
+
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use coalmine_core::decoy::{Broken, Limits, Poke, Session, Sessions, Step, Transport};
 use coalmine_core::settings::one_line;
 use coalmine_core::text::printable;
-use coalmine_core::{Context, DecoyKind, Event, Out, Service, Timestamp, passwords};
-use sha1::{Digest, Sha1};
+use coalmine_core::{Context, DecoyKind, Event, Out, Service, Timestamp};
+
+use recover::Searches;
 
 /// Longest packet that is read as a login, in bytes; longer ones are skipped and refused.
 const MAX_PACKET: usize = 16 * 1024;
@@ -42,6 +45,7 @@ pub static KIND: DecoyKind = DecoyKind {
     build: |given, bird| {
         Ok(Service::sessions(Mysql {
             settings: MysqlSettings::parse(given)?,
+            searches: Arc::default(),
             next_thread: AtomicU32::new(
                 u32::try_from(bird.seed.number("mysql thread", 10, 5_000)).unwrap_or(10),
             ),
@@ -66,6 +70,7 @@ coalmine_core::settings! {
     pub struct MysqlSettings {
         /// Version text of the greeting.
         /// MariaDB puts `5.5.5-` before its own, so that old clients take it for MySQL.
+        /// The rest follows it: `5.7.x` and `8.x` are MySQL, with its abilities and methods.
         banner: String => "banner" = "5.5.5-10.11.19-MariaDB-0+deb12u1".to_owned(), one_line;
     }
 }
@@ -93,6 +98,7 @@ pub fn hashcat_line(salt_hex: &str, hash_hex: &str) -> String {
 
 struct Mysql {
     settings: MysqlSettings,
+    searches: Arc<Searches>,
     /// Connection number of the next session; real servers count every connection.
     next_thread: AtomicU32,
 }
@@ -109,6 +115,8 @@ impl Sessions for Mysql {
         out.read_until(CONNECT_TIMEOUT);
         Box::new(MysqlSession {
             salt,
+            searches: Arc::clone(&self.searches),
+            persona: Persona::of(&self.settings.banner),
             peer: context.peer.ip().to_canonical(),
             stage: Stage::Response,
             packet_from: context.now,
@@ -125,14 +133,52 @@ fn greeting(version: &str, thread: u32, salt: &[u8; 20]) -> Vec<u8> {
     body.extend(thread.to_le_bytes());
     body.extend(head);
     body.push(0);
-    // Capabilities without TLS, collation utf8mb4_general_ci, autocommit, more capabilities,
-    // length of the salt with its zero, six bytes of nothing, MariaDB's own capabilities.
-    body.extend(b"\xfe\xf7\x2d\x02\x00\xff\x81\x15\0\0\0\0\0\0\x1d\0\0\0");
+    let persona = Persona::of(version);
+    body.extend(persona.abilities);
     body.extend(tail);
     body.push(0);
-    body.extend(NATIVE);
+    body.extend(persona.method);
     body.push(0);
     packet(0, &body)
+}
+
+/// What a version's server says of itself, from Debian's MariaDB 10.11 and MySQL's manual.
+#[derive(Clone, Copy)]
+struct Persona {
+    name: &'static str,
+    /// Capabilities without TLS, the server's collation, autocommit, more capabilities, length of
+    /// the salt with its zero, ten bytes of which MariaDB uses the last four.
+    abilities: &'static [u8; 18],
+    /// The default authentication method.
+    method: &'static [u8],
+}
+
+impl Persona {
+    fn of(version: &str) -> Self {
+        if version.contains("MariaDB") {
+            return Self {
+                name: "MariaDB",
+                // utf8mb4_general_ci
+                abilities: b"\xfe\xf7\x2d\x02\x00\xff\x81\x15\0\0\0\0\0\0\x1d\0\0\0",
+                method: NATIVE,
+            };
+        }
+        let major: Option<u32> = version.split('.').next().and_then(|n| n.parse().ok());
+        if major.is_some_and(|major| major >= 8) {
+            return Self {
+                name: "MySQL",
+                // utf8mb4_0900_ai_ci
+                abilities: b"\xff\xf7\xff\x02\x00\xff\xdf\x15\0\0\0\0\0\0\0\0\0\0",
+                method: b"caching_sha2_password",
+            };
+        }
+        Self {
+            name: "MySQL",
+            // latin1_swedish_ci
+            abilities: b"\xff\xf7\x08\x02\x00\xff\x81\x15\0\0\0\0\0\0\0\0\0\0",
+            method: NATIVE,
+        }
+    }
 }
 
 /// `body` with its header.
@@ -147,6 +193,8 @@ fn packet(sequence: u8, body: &[u8]) -> Vec<u8> {
 
 struct MysqlSession {
     salt: [u8; 20],
+    searches: Arc<Searches>,
+    persona: Persona,
     peer: IpAddr,
     stage: Stage,
     /// When the wait for the current packet began.
@@ -191,7 +239,7 @@ impl Session for MysqlSession {
         }
         let [a, b, c, sequence] = *header;
         if sequence != expected {
-            self.give_up(out);
+            self.give_up(now, out);
             Refusal::new(1156, "08S01", "Got packets out of order").tell(expected, out);
             return Err(Broken);
         }
@@ -203,7 +251,7 @@ impl Session for MysqlSession {
                 out.read_until(more);
                 return Ok(0);
             };
-            self.give_up(out);
+            self.give_up(now, out);
             let then = if length == 0xff_ffff {
                 let text = "Got a packet bigger than 'max_allowed_packet' bytes";
                 Refusal::new(1153, "08S01", text)
@@ -221,26 +269,26 @@ impl Session for MysqlSession {
         self.packet_from = now;
         let stage = std::mem::replace(&mut self.stage, Stage::Response);
         match stage {
-            Stage::Switched(login) => self.switched(&login, body, out),
-            _ => self.response(body, out),
+            Stage::Switched(login) => self.switched(&login, body, now, out),
+            _ => self.response(body, now, out),
         }
         Ok(length.saturating_add(4))
     }
 
-    fn wake(&mut self, _now: Timestamp, out: &mut Out) {
-        self.give_up(out);
+    fn wake(&mut self, now: Timestamp, out: &mut Out) {
+        self.give_up(now, out);
         out.close();
     }
 
-    fn end(&mut self, _now: Timestamp, out: &mut Out) {
-        self.give_up(out);
+    fn end(&mut self, now: Timestamp, out: &mut Out) {
+        self.give_up(now, out);
         out.close();
     }
 }
 
 impl MysqlSession {
     /// The client's first packet.
-    fn response(&mut self, body: &[u8], out: &mut Out) {
+    fn response(&mut self, body: &[u8], now: Timestamp, out: &mut Out) {
         let login = match Login::parse(body) {
             Ok(login) => login,
             Err(refusal) => {
@@ -258,13 +306,16 @@ impl MysqlSession {
         };
         match method {
             Method::Native => {
-                self.see(&login, &login.response, out);
+                self.see(&login, &login.response, now, out);
                 self.refuse(&login, &login.response, 2, out);
             }
             Method::Old => {
-                self.see(&login, &login.response, out);
-                let text = "Client does not support authentication protocol requested by server; \
-                            consider upgrading MariaDB client";
+                self.see(&login, &login.response, now, out);
+                let text = format!(
+                    "Client does not support authentication protocol requested by server; \
+                     consider upgrading {} client",
+                    self.persona.name
+                );
                 Refusal::new(1251, "08004", text)
                     .in_protocol(login.is_41)
                     .tell(2, out);
@@ -284,8 +335,8 @@ impl MysqlSession {
     }
 
     /// The answer to the request to use the native method.
-    fn switched(&self, login: &Login, body: &[u8], out: &mut Out) {
-        self.see(login, body, out);
+    fn switched(&self, login: &Login, body: &[u8], now: Timestamp, out: &mut Out) {
+        self.see(login, body, now, out);
         self.refuse(login, body, 4, out);
     }
 
@@ -306,13 +357,13 @@ impl MysqlSession {
     }
 
     /// Reports a login that stopped half-way, with what was sent so far.
-    fn give_up(&mut self, out: &mut Out) {
+    fn give_up(&mut self, now: Timestamp, out: &mut Out) {
         if let Stage::Switched(login) = std::mem::replace(&mut self.stage, Stage::Response) {
-            self.see(&login, &login.response, out);
+            self.see(&login, &login.response, now, out);
         }
     }
 
-    fn see(&self, login: &Login, response: &[u8], out: &mut Out) {
+    fn see(&self, login: &Login, response: &[u8], now: Timestamp, out: &mut Out) {
         // A client talked into sending its password in the clear did so in its first packet.
         let clear = login
             .method
@@ -328,7 +379,8 @@ impl MysqlSession {
         let password = match (clear, <[u8; 20]>::try_from(response)) {
             (Some(clear), _) => printable(clear),
             (None, Ok(hash)) => {
-                recover(&self.salt, &hash, &username).unwrap_or_else(|| NOT_COMMON.to_owned())
+                let found = self.searches.recover(&self.salt, &hash, &username, now);
+                found.unwrap_or_else(|| NOT_COMMON.to_owned())
             }
             (None, Err(_)) if response.is_empty() => String::new(),
             (None, Err(_)) => NOT_COMMON.to_owned(),
@@ -624,63 +676,6 @@ impl Charset {
         let text = format!("Invalid {set} character string: '{shown}'");
         Err(Refusal::new(1300, "HY000", text))
     }
-}
-
-/// A common password with its two hashes: of itself, and of that.
-struct Known {
-    password: String,
-    once: [u8; 20],
-    twice: [u8; 20],
-}
-
-impl Known {
-    fn new(password: String) -> Self {
-        let once = sha1(&[password.as_bytes()]);
-        Self {
-            once,
-            twice: sha1(&[&once]),
-            password,
-        }
-    }
-
-    /// Whether the client mixed this password with `salt`:
-    /// `SHA1(password) XOR SHA1(salt + SHA1(SHA1(password)))`.
-    fn gives(&self, salt: &[u8; 20], hash: &[u8; 20]) -> bool {
-        let mixed = sha1(&[salt, &self.twice]);
-        mixed
-            .iter()
-            .zip(hash)
-            .map(|(m, h)| m ^ h)
-            .eq(self.once.iter().copied())
-    }
-}
-
-fn sha1(parts: &[&[u8]]) -> [u8; 20] {
-    let mut sha1 = Sha1::new();
-    for part in parts {
-        sha1.update(part);
-    }
-    sha1.finalize().into()
-}
-
-/// The password behind `hash`, if it's a common one or made from the name `user`.
-/// Costs one SHA-1 of 40 bytes for each known password.
-fn recover(salt: &[u8; 20], hash: &[u8; 20], user: &str) -> Option<String> {
-    static KNOWN: OnceLock<Vec<Known>> = OnceLock::new();
-    let known = KNOWN.get_or_init(|| {
-        let list: std::collections::BTreeSet<_> = passwords::common().collect();
-        list.into_iter().map(Known::new).collect()
-    });
-    if let Some(known) = known.iter().find(|known| known.gives(salt, hash)) {
-        return Some(known.password.clone());
-    }
-    if user.is_empty() || user.len() > MAX_USER {
-        return None;
-    }
-    passwords::from_name(user)
-        .map(Known::new)
-        .find(|known| known.gives(salt, hash))
-        .map(|known| known.password)
 }
 
 #[cfg(test)]
