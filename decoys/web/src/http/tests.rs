@@ -927,3 +927,45 @@ fn put(path: &std::path::Path, content: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, content).unwrap();
 }
+
+/// The suites of the registry know the usual settings alone.
+#[test]
+fn every_server_survives_what_is_broken_and_reads_it_the_same_in_pieces() {
+    let mut seed = Seed::new([3; 32]);
+    for skin in ["apacheDefault", "iisStart", "dockerApi"] {
+        let settings = json!({"skin": skin, "page_load_alerts": true});
+        for (nth, line) in APACHE.lines().enumerate().filter(|(n, _)| n % 3 == 0) {
+            let recorded: Value = serde_json::from_str(line).unwrap();
+            let segments = recorded["in"].as_array().unwrap();
+            let mut input: Vec<u8> = segments.iter().flat_map(segment_bytes).collect();
+            input.truncate(600);
+            for round in 0..3 {
+                seed = seed.derive(&format!("{skin} {nth} {round}"));
+                let at = usize::try_from(seed.number("at", 0, 600)).unwrap();
+                if round > 0
+                    && let Some(byte) = input.get_mut(at)
+                {
+                    *byte = seed.take::<1>("byte")[0];
+                }
+                let mut whole = talk(&settings);
+                whole.say(&input);
+                whole.settle();
+                whole.end();
+                let mut pieces = talk(&settings);
+                for byte in &input {
+                    pieces.say([*byte]);
+                }
+                pieces.settle();
+                pieces.end();
+                let told = |talk: &Talk| {
+                    let events = talk.events().into_iter();
+                    // What can't be read is told as far as it had come.
+                    events
+                        .map(|(code, fields)| (code, fields["RESPONSE"].clone()))
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(told(&whole), told(&pieces), "{skin}: {}", recorded["name"]);
+            }
+        }
+    }
+}
