@@ -1,10 +1,11 @@
-//! One login attempt of each protocol, as cheap for the client as can be.
+//! One attempt of each protocol, as cheap for the client as can be; over TCP the server's verdict
+//! has been read when it ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
@@ -12,104 +13,31 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-/// An attempt that takes longer has failed.
-const MAX_TIME: Duration = Duration::from_secs(20);
 /// A Telnet server without a verdict by then has none.
 const MAX_VERDICT: Duration = Duration::from_millis(300);
 /// Longest answer read.
 const MAX_ANSWER: usize = 64 * 1024;
-
-/// What can be attempted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Protocol {
-    Http,
-    Https,
-    Ssh,
-    Ftp,
-    Telnet,
-    Mysql,
-    Tftp,
-    Ntp,
-}
-
-impl Protocol {
-    /// All of them, in the order of the table.
-    pub const ALL: [Self; 8] = [
-        Self::Http,
-        Self::Https,
-        Self::Ssh,
-        Self::Ftp,
-        Self::Telnet,
-        Self::Mysql,
-        Self::Tftp,
-        Self::Ntp,
-    ];
-
-    /// Name of the service in `run.json`.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-            Self::Ssh => "ssh",
-            Self::Ftp => "ftp",
-            Self::Telnet => "telnet",
-            Self::Mysql => "mysql",
-            Self::Tftp => "tftp",
-            Self::Ntp => "ntp",
-        }
-    }
-
-    /// Key of its incidents.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Http | Self::Https => "HTTP Login Attempt",
-            Self::Ssh => "SSH Login Attempt",
-            Self::Ftp => "FTP Login Attempt",
-            Self::Telnet => "Telnet Login Attempt",
-            Self::Mysql => "MySQL Login Attempt",
-            Self::Tftp => "TFTP Request",
-            Self::Ntp => "NTP Monlist Request",
-        }
-    }
-}
-
-/// Attempts number `n` at `target`; over TCP the server's verdict has been read.
-pub async fn attempt(protocol: Protocol, target: SocketAddr, n: usize) -> Result<()> {
-    let attempt = async {
-        match protocol {
-            Protocol::Http => http(connect(target).await?, n).await,
-            Protocol::Https => http(secure(target).await?, n).await,
-            Protocol::Ssh => ssh(target, n).await,
-            Protocol::Ftp => ftp(connect(target).await?, n).await,
-            Protocol::Telnet => telnet(connect(target).await?, n).await,
-            Protocol::Mysql => mysql(connect(target).await?, n).await,
-            Protocol::Tftp => {
-                let request = format!("\0\x01file{n}\0octet\0");
-                datagram(target, request.as_bytes()).await
-            }
-            Protocol::Ntp => {
-                // Mode 7, implementation XNTPD, request MON_GETLIST_1.
-                let mut request = vec![0x17, 0, 3, 42];
-                request.resize(48, 0);
-                datagram(target, &request).await
-            }
-        }
-    };
-    timeout(MAX_TIME, attempt).await.context("no verdict")?
-}
 
 async fn connect(target: SocketAddr) -> Result<TcpStream> {
     Ok(TcpStream::connect(target).await?)
 }
 
 /// Sends one datagram; an answer, if any, is nobody's business.
-async fn datagram(target: SocketAddr, request: &[u8]) -> Result<()> {
+pub async fn datagram(target: SocketAddr, request: &[u8]) -> Result<()> {
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     socket.send_to(request, target).await?;
     Ok(())
 }
 
-async fn http(mut stream: impl AsyncRead + AsyncWrite + Unpin, n: usize) -> Result<()> {
+pub async fn https(target: SocketAddr, n: usize) -> Result<()> {
+    post(secure(target).await?, n).await
+}
+
+pub async fn http(target: SocketAddr, n: usize) -> Result<()> {
+    post(connect(target).await?, n).await
+}
+
+async fn post(mut stream: impl AsyncRead + AsyncWrite + Unpin, n: usize) -> Result<()> {
     let body = format!("username=admin&password=pw{n}");
     let request = format!(
         "POST /index.html HTTP/1.1\r\nHost: bench\r\nUser-Agent: bench\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -134,7 +62,15 @@ async fn http(mut stream: impl AsyncRead + AsyncWrite + Unpin, n: usize) -> Resu
     Ok(())
 }
 
-async fn ftp(mut stream: TcpStream, n: usize) -> Result<()> {
+/// Sends `request` and reads until one of `marks`.
+pub async fn ask(target: SocketAddr, request: &[u8], marks: &[&[u8]]) -> Result<()> {
+    let mut stream = connect(target).await?;
+    stream.write_all(request).await?;
+    until(&mut stream, marks).await
+}
+
+pub async fn ftp(target: SocketAddr, n: usize) -> Result<()> {
+    let mut stream = connect(target).await?;
     until(&mut stream, &[b"220 "]).await?;
     stream.write_all(b"USER admin\r\n").await?;
     until(&mut stream, &[b"331 "]).await?;
@@ -144,7 +80,8 @@ async fn ftp(mut stream: TcpStream, n: usize) -> Result<()> {
     until(&mut stream, &[b"530 "]).await
 }
 
-async fn telnet(mut stream: TcpStream, n: usize) -> Result<()> {
+pub async fn telnet(target: SocketAddr, n: usize) -> Result<()> {
+    let mut stream = connect(target).await?;
     until(&mut stream, &[b"ogin: ", b"sername: "]).await?;
     stream.write_all(b"admin\r\n").await?;
     until(&mut stream, &[b"assword: "]).await?;
@@ -161,7 +98,8 @@ async fn telnet(mut stream: TcpStream, n: usize) -> Result<()> {
     }
 }
 
-async fn mysql(mut stream: TcpStream, n: usize) -> Result<()> {
+pub async fn mysql(target: SocketAddr, n: usize) -> Result<()> {
+    let mut stream = connect(target).await?;
     let mut header = [0; 4];
     stream.read_exact(&mut header).await?;
     let length = usize::from(header[0]) | usize::from(header[1]) << 8;
@@ -182,7 +120,7 @@ async fn mysql(mut stream: TcpStream, n: usize) -> Result<()> {
     until(&mut stream, &[b"Access denied"]).await
 }
 
-async fn ssh(target: SocketAddr, n: usize) -> Result<()> {
+pub async fn ssh(target: SocketAddr, n: usize) -> Result<()> {
     struct Anybody;
     impl russh::client::Handler for Anybody {
         type Error = russh::Error;

@@ -2,6 +2,7 @@
 //! memory connections take, how soon an attempt is an incident; beside a peer in the same run.
 
 mod attempt;
+mod protocol;
 mod server;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use clap::Parser;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::attempt::{Protocol, attempt};
+use crate::protocol::{Cost, PROTOCOLS, Protocol, find};
 use crate::server::{Coalmine, OpenCanary, Server};
 
 /// Load driver for Coalmine's decoys. Prints a table in Markdown.
@@ -37,8 +38,8 @@ struct Arguments {
     #[arg(long, default_value_t = 2_000)]
     idle: usize,
     /// Only these protocols.
-    #[arg(long, value_enum)]
-    only: Vec<Protocol>,
+    #[arg(long, value_parser = find)]
+    only: Vec<&'static Protocol>,
 }
 
 /// A server that hasn't taken all attempts by then gets no more.
@@ -64,28 +65,33 @@ async fn main() -> Result<()> {
         },
     )?;
     let program = arguments.coalmine.clone().map_or_else(beside, Ok)?;
-    let mut servers: Vec<Box<dyn Server>> = vec![Box::new(Coalmine::start(&program)?)];
-    if let Some(python) = &arguments.opencanary {
-        servers.push(Box::new(OpenCanary::start(python)?));
-    }
     let protocols = if arguments.only.is_empty() {
-        Protocol::ALL.to_vec()
+        PROTOCOLS.iter().collect::<Vec<_>>()
     } else {
         arguments.only.clone()
     };
+    let mut servers: Vec<Box<dyn Server>> = vec![Box::new(Coalmine::start(&program, &protocols)?)];
+    if let Some(python) = &arguments.opencanary {
+        servers.push(Box::new(OpenCanary::start(python)?));
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut started = Vec::new();
+    for server in &servers {
+        started.push(server.rss()?);
+    }
 
     say("| | server | attempts | failed | events seen | CPU ms/attempt | attempts/s |");
     say("|---|---|---|---|---|---|---|");
     for protocol in protocols {
-        let attempts = match protocol {
-            Protocol::Ssh | Protocol::Https => arguments.attempts / 10,
-            _ => arguments.attempts,
+        let attempts = match protocol.cost {
+            Cost::Handshake => arguments.attempts / 10,
+            Cost::Plain | Cost::Datagram => arguments.attempts,
         };
-        for server in &servers {
+        for server in servers.iter().filter(|server| server.offers(protocol)) {
             let row = measure(server.as_ref(), protocol, attempts, arguments.at_once).await?;
             say(&format!(
                 "| {} | {} | {} | {} | {} | {:.3} | {:.0} |",
-                protocol.id(),
+                protocol.id,
                 server.name(),
                 row.made,
                 row.failed,
@@ -97,12 +103,12 @@ async fn main() -> Result<()> {
     }
 
     say(
-        "\n| server | RSS after the load | with idle connections (number) | after they closed | idle CPU in 5 s |",
+        "\n| server | RSS idle, just started | after the load | with idle connections (number) | after they closed | idle CPU in 5 s |",
     );
-    say("|---|---|---|---|---|");
-    for server in &servers {
+    say("|---|---|---|---|---|---|");
+    for (server, started) in servers.iter().zip(started) {
         let before = server.rss()?;
-        let target = server.target(Protocol::Ftp)?;
+        let target = server.target(find("ftp").map_err(anyhow::Error::msg)?)?;
         let idle = hold(target, arguments.idle).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         let during = server.rss()?;
@@ -114,7 +120,7 @@ async fn main() -> Result<()> {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let idle_cpu = server.cpu()?.saturating_sub(cpu);
         say(&format!(
-            "| {} | {before:.1} MB | {during:.1} MB ({held}) | {after:.1} MB | {} ms |",
+            "| {} | {started:.1} MB | {before:.1} MB | {during:.1} MB ({held}) | {after:.1} MB | {} ms |",
             server.name(),
             idle_cpu.as_millis()
         ));
@@ -140,7 +146,7 @@ async fn main() -> Result<()> {
 /// Makes `attempts` attempts, waits until all are events, and counts what that cost.
 async fn measure(
     server: &dyn Server,
-    protocol: Protocol,
+    protocol: &'static Protocol,
     attempts: usize,
     at_once: usize,
 ) -> Result<Row> {
@@ -161,11 +167,10 @@ async fn measure(
                         return made;
                     }
                     made += 1;
-                    if attempt(protocol, target, n).await.is_err() {
+                    if protocol.attempt(target, n).await.is_err() {
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
-                    // Datagrams have no other brake: 2,000 a second in all.
-                    if matches!(protocol, Protocol::Tftp | Protocol::Ntp) {
+                    if protocol.cost == Cost::Datagram {
                         tokio::time::sleep(Duration::from_millis(at_once as u64 / 2)).await;
                     }
                 }

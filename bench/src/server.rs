@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::attempt::Protocol;
+use crate::protocol::{PROTOCOLS, Protocol, find};
 
 /// How long a server may take to start.
 const MAX_START: Duration = Duration::from_secs(30);
@@ -19,10 +19,12 @@ const MAX_START: Duration = Duration::from_secs(30);
 pub trait Server {
     /// For the table.
     fn name(&self) -> &'static str;
+    /// Whether it speaks a protocol.
+    fn offers(&self, protocol: &Protocol) -> bool;
     /// Where a protocol is spoken.
-    fn target(&self, protocol: Protocol) -> Result<SocketAddr>;
+    fn target(&self, protocol: &Protocol) -> Result<SocketAddr>;
     /// Events of the protocol's kind so far.
-    fn seen(&self, protocol: Protocol) -> Result<usize>;
+    fn seen(&self, protocol: &Protocol) -> Result<usize>;
     /// Its process.
     fn pid(&self) -> u32;
     /// Times from an attempt to its incident, where there is an API to ask.
@@ -57,19 +59,22 @@ pub trait Server {
 /// This project's program, with every pretended delay off.
 pub struct Coalmine {
     child: Child,
-    dir: TempDir,
-    program: std::path::PathBuf,
     run: Value,
+    console: Api,
+    _dir: TempDir,
 }
 
 impl Coalmine {
     /// Starts it on an address of its own.
-    pub fn start(program: &Path) -> Result<Self> {
+    pub fn start(program: &Path, protocols: &[&Protocol]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let config = dir.path().join("bench.toml");
         fs::write(
             &config,
-            "[[bird]]\nname = \"bench\"\npersonality = \"linux-nas\"\n[bird.ftp]\nlogin_delay_ms = 0\n[bird.telnet]\nlogin_delay_ms = 0\n[[bird.ssh]]\nauth_delay_ms = 0\n[[bird.http]]\nlogin_delay_ms = 0\n[[bird.https]]\nlogin_delay_ms = 0\n",
+            protocols.iter().fold(
+                "[[bird]]\nname = \"bench\"\npersonality = \"linux-nas\"\n".to_owned(),
+                |config, protocol| config + protocol.config,
+            ),
         )?;
         let data = dir.path().join("data");
         let mut child = Command::new(program)
@@ -93,12 +98,12 @@ impl Coalmine {
             if let Ok(text) = fs::read(data.join("run.json"))
                 && let Ok(run) = serde_json::from_slice(&text)
             {
-                let program = program.to_owned();
+                let console = Api::new(&run)?;
                 return Ok(Self {
                     child,
-                    dir,
-                    program,
                     run,
+                    console,
+                    _dir: dir,
                 });
             }
             if child.try_wait()?.is_some() || Instant::now() > end {
@@ -107,17 +112,6 @@ impl Coalmine {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-
-    fn incidents(&self) -> Result<Vec<Value>> {
-        let output = Command::new(&self.program)
-            .args(["incidents", "--json", "--data"])
-            .arg(self.dir.path().join("data"))
-            .output()?;
-        String::from_utf8(output.stdout)?
-            .lines()
-            .map(|line| Ok(serde_json::from_str(line)?))
-            .collect()
-    }
 }
 
 impl Server for Coalmine {
@@ -125,22 +119,27 @@ impl Server for Coalmine {
         "Coalmine"
     }
 
-    fn target(&self, protocol: Protocol) -> Result<SocketAddr> {
+    fn offers(&self, protocol: &Protocol) -> bool {
+        self.target(protocol).is_ok()
+    }
+
+    fn target(&self, protocol: &Protocol) -> Result<SocketAddr> {
         let services = self.run["birds"][0]["services"].as_array();
         let service = services
             .into_iter()
             .flatten()
-            .find(|s| s["id"] == protocol.id())
-            .with_context(|| format!("no service {}", protocol.id()))?;
+            .find(|s| s["id"] == protocol.id)
+            .with_context(|| format!("no service {}", protocol.id))?;
         let port = u16::try_from(service["port"].as_u64().unwrap_or(0))?;
         Ok(SocketAddr::from(([127, 9, 9, 1], port)))
     }
 
-    fn seen(&self, protocol: Protocol) -> Result<usize> {
+    fn seen(&self, protocol: &Protocol) -> Result<usize> {
         let mut seen = 0;
-        for incident in self.incidents()? {
-            if incident["summary"] == protocol.title() {
-                seen += usize::try_from(incident["events_count"].as_u64().unwrap_or(0))?;
+        for incident in self.console.incidents()? {
+            if incident["description"] == protocol.title {
+                let count = incident["events_count"].as_str().unwrap_or_default();
+                seen += count.parse::<usize>().unwrap_or(0);
             }
         }
         Ok(seen)
@@ -151,26 +150,8 @@ impl Server for Coalmine {
     }
 
     fn latencies(&self, count: usize) -> Result<Option<Vec<Duration>>> {
-        let target = self.target(Protocol::Ftp)?;
-        let read = |path: &str| fs::read_to_string(self.run[path].as_str().unwrap_or_default());
-        let key = read("client_config")?
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("api_key")
-                    .map(|l| l.trim_matches([' ', '=']).to_owned())
-            })
-            .context("the client file names a key")?;
-        let agent = agent(read("ca_file")?.as_bytes())?;
-        let url = format!(
-            "{}/api/v1/incidents/all?event_limit=1",
-            self.run["console_url"].as_str().unwrap_or_default()
-        );
-        let total = || -> Result<usize> {
-            let mut answer = agent.get(&url).header("X-Canary-Auth-Token", &key).call()?;
-            let feed: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
-            let incidents = feed["incidents"].as_array().context("a feed")?.len();
-            Ok(incidents)
-        };
+        let target = self.target(find("ftp").map_err(anyhow::Error::msg)?)?;
+        let total = || self.console.incidents().map(|incidents| incidents.len());
         let mut times = Vec::new();
         for n in 0..count {
             let before = total()?;
@@ -215,6 +196,46 @@ fn login(source: IpAddr, target: SocketAddr) -> Result<()> {
     Ok(())
 }
 
+/// The Console's API over one connection that stays open, with one event of each incident: looking
+/// should cost the server as little as can be.
+struct Api {
+    agent: ureq::Agent,
+    key: String,
+    url: String,
+}
+
+impl Api {
+    fn new(run: &Value) -> Result<Self> {
+        let read = |path: &str| fs::read_to_string(run[path].as_str().unwrap_or_default());
+        let key = read("client_config")?
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("api_key")
+                    .map(|l| l.trim_matches([' ', '=']).to_owned())
+            })
+            .context("the client file names a key")?;
+        let url = run["console_url"].as_str().unwrap_or_default();
+        Ok(Self {
+            agent: agent(read("ca_file")?.as_bytes())?,
+            key,
+            url: format!("{url}/api/v1/incidents/all?event_limit=1"),
+        })
+    }
+
+    fn incidents(&self) -> Result<Vec<Value>> {
+        let request = self.agent.get(&self.url);
+        let mut answer = request.header("X-Canary-Auth-Token", &self.key).call()?;
+        let mut feed: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
+        match feed["incidents"].take() {
+            Value::Array(incidents) => Ok(incidents
+                .into_iter()
+                .map(|mut incident| incident["description"].take())
+                .collect()),
+            _ => bail!("no feed"),
+        }
+    }
+}
+
 /// A client that trusts the Console's own authority.
 fn agent(ca: &[u8]) -> Result<ureq::Agent> {
     let ca = ureq::tls::Certificate::from_pem(ca)?;
@@ -235,18 +256,6 @@ pub struct OpenCanary {
     child: Child,
     dir: TempDir,
 }
-
-/// Ports of the peer: protocol, port, logtype of a login attempt.
-const PEER: [(Protocol, u16, u32); 8] = [
-    (Protocol::Http, 12080, 3001),
-    (Protocol::Https, 12443, 3001),
-    (Protocol::Ssh, 12022, 4002),
-    (Protocol::Ftp, 12021, 2000),
-    (Protocol::Telnet, 12023, 6001),
-    (Protocol::Mysql, 12306, 8001),
-    (Protocol::Tftp, 12069, 10001),
-    (Protocol::Ntp, 12123, 11001),
-];
 
 impl OpenCanary {
     /// Starts it with `python`, in the foreground, on 127.0.0.1.
@@ -275,9 +284,11 @@ impl OpenCanary {
                 "handlers": {"file": {"class": "logging.FileHandler", "filename": path("events")}},
             }},
         });
-        for (protocol, port, _) in PEER {
-            config[format!("{}.enabled", protocol.id())] = true.into();
-            config[format!("{}.port", protocol.id())] = port.into();
+        for protocol in PROTOCOLS {
+            if let Some((port, _)) = protocol.peer {
+                config[format!("{}.enabled", protocol.id)] = true.into();
+                config[format!("{}.port", protocol.id)] = port.into();
+            }
         }
         fs::write(path(".opencanary.conf"), config.to_string())?;
         let bin = python.parent().context("python lies in a folder")?;
@@ -311,22 +322,20 @@ impl Server for OpenCanary {
         "OpenCanary"
     }
 
-    fn target(&self, protocol: Protocol) -> Result<SocketAddr> {
-        let entry = PEER
-            .iter()
-            .find(|(p, ..)| *p == protocol)
-            .context("listed")?;
-        Ok(SocketAddr::from(([127, 0, 0, 1], entry.1)))
+    fn offers(&self, protocol: &Protocol) -> bool {
+        protocol.peer.is_some()
     }
 
-    fn seen(&self, protocol: Protocol) -> Result<usize> {
-        let entry = PEER
-            .iter()
-            .find(|(p, ..)| *p == protocol)
-            .context("listed")?;
+    fn target(&self, protocol: &Protocol) -> Result<SocketAddr> {
+        let (port, _) = protocol.peer.context("the peer has no such module")?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    fn seen(&self, protocol: &Protocol) -> Result<usize> {
+        let (port, logtype) = protocol.peer.context("the peer has no such module")?;
         let log = fs::read_to_string(self.dir.path().join("events")).unwrap_or_default();
-        let logtype = format!("\"logtype\": {},", entry.2);
-        let port = format!("\"dst_port\": {},", entry.1);
+        let logtype = format!("\"logtype\": {logtype},");
+        let port = format!("\"dst_port\": {port},");
         Ok(log
             .lines()
             .filter(|l| l.contains(&logtype) && l.contains(&port))

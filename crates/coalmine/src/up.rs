@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use coalmine_console::{ConsoleConfig, Running};
 use coalmine_core::settings::Fault;
-use coalmine_sensor::{BirdPlan, PacketSocket, Sensor, SensorConfig, ServicePlan};
+use coalmine_sensor::{BirdPlan, PacketSocket, SensorConfig, SensorThread, ServicePlan};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{BirdPart, Config, Ground, ServicePart, wire};
@@ -18,9 +18,9 @@ use crate::{VERSION, registry};
 
 /// Added to all ports where those under 1024 can't be had.
 const SHIFT: u16 = 10_000;
-/// Threads that carry the conversations; the store and the password hash have their own.
+/// Threads of the Console; the decoys, the store and the password hash have their own.
 const WORKERS: usize = 2;
-/// Stack of each: conversations are small state machines.
+/// Stack of each.
 const STACK: usize = 1024 * 1024;
 
 /// What the command line says.
@@ -154,7 +154,7 @@ async fn start(
     config: &Config,
     packets: Result<PacketSocket, String>,
     shift: u16,
-) -> Result<(Running, Sensor)> {
+) -> Result<(Running, SensorThread)> {
     let (publisher, subscriber) = coalmine_bus::in_process();
     let path = folder.path();
     let channel = |port: Option<u16>| {
@@ -186,7 +186,7 @@ async fn start(
     .flatten()
     .chain([config.console.listen])
     .collect();
-    let sensor = Sensor::start(
+    let sensor = SensorThread::start(
         SensorConfig {
             dir: path.join("sensor"),
             birds: config
@@ -245,7 +245,7 @@ fn service_plan(service: &ServicePart) -> ServicePlan {
     }
 }
 
-fn announcement(config: &Config, console: &Running, sensor: &Sensor) -> Run {
+fn announcement(config: &Config, console: &Running, sensor: &SensorThread) -> Run {
     let port = |channel: &Result<SocketAddr, String>| channel.as_ref().ok().map(SocketAddr::port);
     Run {
         console_url: console.url.clone(),
@@ -287,7 +287,7 @@ fn screen(
     shift: u16,
     shift_was_ours: bool,
     console: &Running,
-    sensor: &Sensor,
+    sensor: &SensorThread,
     colours: Colours,
 ) -> String {
     let mut text = format!(

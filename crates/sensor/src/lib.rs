@@ -9,6 +9,7 @@ mod session;
 mod spool;
 mod stream;
 mod tcp;
+mod thread;
 mod tls;
 mod udp;
 mod uplink;
@@ -33,6 +34,8 @@ pub use scans::{PacketSocket, drop_capability};
 use crate::house::House;
 use crate::tcp::TcpService;
 use crate::udp::{Rates, UdpService};
+
+pub use thread::SensorThread;
 
 /// At a stop, what's in the spool is delivered for so long; the rest waits for the next start.
 const MAX_FAREWELL: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use coalmine_core::decoy::{Context, Limits, Next, Session, Sessions, Stream};
 use coalmine_core::{Endpoint, Out};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::house::{House, now};
@@ -40,7 +40,6 @@ pub(crate) async fn run(
     house: &Arc<House>,
 ) {
     let limits = service.kind.limits;
-    let deadline = Instant::now() + limits.total;
     let mut out = Out::new();
     let mut talk = Talk {
         session: sessions.open(context, &mut out),
@@ -48,23 +47,26 @@ pub(crate) async fn run(
         input: Vec::new(),
         ended: false,
         broken: false,
+        alarm: Alarm::new(limits.total),
         context,
         service,
         house,
     };
-    match timeout_at(deadline, talk.converse(&mut stream, limits)).await {
-        Ok(Ok(Ending::LastWord)) => {
+    match talk.converse(&mut stream, limits).await {
+        // A peer that has closed first has read what it wanted.
+        Ok(Ending::LastWord) if talk.ended => {}
+        Ok(Ending::LastWord) => {
             drop(talk);
             linger(&mut stream).await;
         }
         // Boxed, so that a conversation in the clear doesn't carry the room that TLS needs.
-        Ok(Ok(Ending::StartTls)) => Box::pin(secured(stream, talk, limits, deadline)).await,
-        Ok(Err(_)) | Err(_) => {}
+        Ok(Ending::StartTls) => Box::pin(secured(stream, talk, limits)).await,
+        Err(_) => {}
     }
 }
 
 /// Goes on inside TLS, after a handshake as server.
-async fn secured(stream: impl Stream, mut talk: Talk<'_>, limits: Limits, deadline: Instant) {
+async fn secured(stream: impl Stream, mut talk: Talk<'_>, limits: Limits) {
     // What came in the clear behind the request for TLS must never count as said inside it.
     talk.input = Vec::new();
     let Some(config) = talk.service.upgrade.config().await else {
@@ -77,8 +79,7 @@ async fn secured(stream: impl Stream, mut talk: Talk<'_>, limits: Limits, deadli
     talk.out.read();
     talk.session.secured(now(), &mut talk.out);
     // TLS inside TLS is nobody's protocol: a second request ends the connection.
-    if let Ok(Ok(Ending::LastWord)) = timeout_at(deadline, talk.converse(&mut stream, limits)).await
-    {
+    if let Ok(Ending::LastWord) = talk.converse(&mut stream, limits).await {
         drop(talk);
         linger(&mut stream).await;
     }
@@ -102,15 +103,17 @@ struct Talk<'a> {
     ended: bool,
     /// The peer broke the protocol.
     broken: bool,
+    alarm: Alarm,
     context: &'a Context,
     service: &'a TcpService,
     house: &'a Arc<House>,
 }
 
 impl Talk<'_> {
-    /// An error when the connection failed.
+    /// An error when the connection failed or its time is over.
     async fn converse(&mut self, stream: &mut impl Stream, limits: Limits) -> io::Result<Ending> {
         loop {
+            self.alarm.check()?;
             self.flush(stream, limits).await?;
             if self.broken {
                 return Ok(Ending::LastWord);
@@ -119,7 +122,9 @@ impl Talk<'_> {
                 Next::Close => return Ok(Ending::LastWord),
                 Next::StartTls => return Ok(Ending::StartTls),
                 Next::Wait(time) => {
-                    tokio::time::sleep(time).await;
+                    if !time.is_zero() {
+                        tokio::time::sleep(time).await;
+                    }
                     self.out.read();
                     self.session.wake(now(), &mut self.out);
                 }
@@ -153,17 +158,18 @@ impl Talk<'_> {
             return Ok(());
         }
         let patience = wake_after.map_or(limits.idle, |after| after.min(limits.idle));
-        match timeout(patience, receive(stream, &mut self.input)).await {
-            Ok(Ok(0)) => self.ended = true,
-            Ok(Ok(_)) => {
+        let received = receive(stream, &mut self.input);
+        match self.alarm.guard(patience, received).await {
+            Some(Ok(0)) => self.ended = true,
+            Some(Ok(_)) => {
                 self.feed();
             }
-            Ok(Err(error)) => return Err(error),
-            Err(_) if wake_after.is_some_and(|after| after <= limits.idle) => {
+            Some(Err(error)) => return Err(error),
+            None if wake_after.is_some_and(|after| after <= limits.idle) => {
                 self.out.read();
                 self.session.wake(now(), &mut self.out);
             }
-            Err(_) => self.broken = true,
+            None => self.broken = true,
         }
         Ok(())
     }
@@ -203,14 +209,64 @@ impl Talk<'_> {
         }
         if !self.out.bytes().is_empty() {
             let bytes = self.out.take_bytes();
-            timeout(limits.idle, async {
+            let written = async {
                 stream.write_all(&bytes).await?;
                 stream.flush().await
-            })
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            };
+            let outcome = self.alarm.guard(limits.idle, written).await;
+            outcome.ok_or(io::ErrorKind::TimedOut)??;
         }
         Ok(())
+    }
+}
+
+/// One timer for all that a conversation waits for. It's set anew only where it would ring too
+/// late or has rung too early: most waits end long before their time and leave it alone.
+struct Alarm {
+    /// When the conversation must be over.
+    total: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    fn new(total: Duration) -> Self {
+        Self {
+            total: Instant::now() + total,
+            sleep: None,
+        }
+    }
+
+    /// Fails once the conversation must be over.
+    fn check(&self) -> io::Result<()> {
+        if Instant::now() < self.total {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
+
+    /// What `work` gives, or `None` when it takes longer than `patience` or the conversation may.
+    async fn guard<T>(&mut self, patience: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        let mut due = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            let due = *due.get_or_insert_with(|| self.total.min(Instant::now() + patience));
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if sleep.deadline() > due {
+                sleep.as_mut().reset(due);
+            }
+            loop {
+                ready!(sleep.as_mut().poll(cx));
+                if sleep.deadline() >= due {
+                    return Poll::Ready(None);
+                }
+                sleep.as_mut().reset(due);
+            }
+        })
+        .await
     }
 }
 
@@ -244,4 +300,35 @@ async fn linger(stream: &mut impl Stream) {
         io::Result::Ok(())
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::{pending, ready};
+
+    async fn taken<T>(work: impl Future<Output = T>) -> (T, Duration) {
+        let start = Instant::now();
+        (work.await, start.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_rings_in_time_whatever_came_before() {
+        let second = Duration::from_secs(1);
+        let mut alarm = Alarm::new(second * 100);
+        assert_eq!(alarm.guard(second, ready(7)).await, Some(7));
+        let soon = alarm.guard(second * 10, tokio::time::sleep(second));
+        assert_eq!(taken(soon).await, (Some(()), second));
+        // The timer stands at ten seconds: later, earlier, and later again than that.
+        for seconds in [20, 3, 30] {
+            let patience = second * seconds;
+            let (rang, after) = taken(alarm.guard(patience, pending::<()>())).await;
+            assert_eq!((rang, after.as_secs()), (None, u64::from(seconds)));
+        }
+        assert!(alarm.check().is_ok());
+        // 54 seconds are over: not beyond the total.
+        let (rang, after) = taken(alarm.guard(second * 80, pending::<()>())).await;
+        assert_eq!((rang, after.as_secs()), (None, 46));
+        assert!(alarm.check().is_err());
+    }
 }

@@ -3,9 +3,10 @@
 //!
 //! A folder of segment files, each a run of frames: length and CRC-32 of the payload (both 4
 //! bytes, little endian), then one sighting as JSON. One thread appends and syncs; everything that
-//! arrives while it syncs shares the next sync (group commit). [`Tail`] reads the same files from
-//! behind and deletes each one once it's delivered. After a crash the remaining files are read
-//! again: the store knows what it has already.
+//! arrives while it syncs shares the next sync (group commit), and under load it lets a few
+//! milliseconds' worth gather first: a sync costs more CPU than all else that an attempt needs.
+//! [`Tail`] reads the same files from behind and deletes each one once it's delivered. After a
+//! crash the remaining files are read again: the store knows what it has already.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -13,10 +14,10 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coalmine_core::Sighting;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// A segment that has grown beyond this is closed and the next one begun.
 const MAX_SEGMENT: u64 = 4 * 1024 * 1024;
@@ -26,8 +27,21 @@ const MAX_PENDING: usize = 32 * 1024 * 1024;
 const MAX_FRAME: usize = 4 * 1024 * 1024;
 /// Sightings in one batch of the tail.
 const MAX_BATCH: usize = 1_000;
+/// More bytes than that waiting to be delivered are a backlog.
+const BACKLOG: u64 = 64 * 1024;
 /// Bytes that the tail reads at once.
 const READ_SIZE: usize = 256 * 1024;
+/// Under load sightings gather before they're written and synced together, as long as more have come
+/// in each of these steps,
+const GATHER_STEP: Duration = Duration::from_millis(2);
+/// for so many steps at most,
+const MAX_GATHER_STEPS: u32 = 4;
+/// or for so many where nobody waits for an answer.
+const MAX_UNHURRIED_STEPS: u32 = 12;
+/// Load is when the last sync was less than this ago; the first after a pause starts at once.
+const LULL: Duration = Duration::from_millis(20);
+/// Largest buffer kept from one group to the next.
+const MAX_KEPT_BUFFER: usize = 256 * 1024;
 /// Time between attempts to read a segment that the disk refuses.
 const RETRY: Duration = Duration::from_secs(1);
 const HEADER: usize = 8;
@@ -53,6 +67,26 @@ struct Pending {
     frames: Vec<u8>,
     tickets: Vec<oneshot::Sender<()>>,
     closing: bool,
+    /// The writer sleeps until it's woken.
+    idle: bool,
+}
+
+impl Pending {
+    /// How many steps these sightings may gather.
+    fn patience(&self) -> u32 {
+        if self.tickets.iter().all(oneshot::Sender::is_closed) {
+            MAX_UNHURRIED_STEPS
+        } else {
+            MAX_GATHER_STEPS
+        }
+    }
+}
+
+/// A group that has just reached the disk.
+struct Group {
+    /// Where it ends.
+    end: Position,
+    tickets: Vec<oneshot::Sender<()>>,
 }
 
 /// Resolves when the sighting is on disk.
@@ -63,7 +97,8 @@ pub(crate) type Ticket = oneshot::Receiver<()>;
 pub(crate) struct Full;
 
 impl Spool {
-    /// Opens the spool in `dir`: the writing end, the reading end, and the writer's thread.
+    /// Opens the spool in `dir`: the writing end, the reading end, and the writer's thread. Tickets
+    /// are answered by a task on the calling runtime.
     pub(crate) fn open(dir: &Path) -> io::Result<(Self, Tail, JoinHandle<()>)> {
         fs::create_dir_all(dir)?;
         let old = segments(dir)?;
@@ -87,11 +122,13 @@ impl Spool {
             pending: Mutex::default(),
             work: Condvar::new(),
         }));
+        let (groups, written) = mpsc::unbounded_channel();
+        tokio::spawn(answer(written, durable));
         let inner = Arc::clone(&spool.0);
         let thread = std::thread::Builder::new()
             .name("spool".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || writer.run(&inner, &durable))?;
+            .spawn(move || writer.run(&inner, &groups))?;
         Ok((spool, tail, thread))
     }
 
@@ -110,8 +147,11 @@ impl Spool {
         }
         seal(&mut pending.frames, start);
         pending.tickets.push(ticket);
+        let idle = std::mem::take(&mut pending.idle);
         drop(pending);
-        self.0.work.notify_one();
+        if idle {
+            self.0.work.notify_one();
+        }
         Ok(on_disk)
     }
 
@@ -126,6 +166,17 @@ impl Spool {
             .pending
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Answers the tickets of each group. On the runtime of those that wait, since waking a runtime from
+/// a foreign thread costs a system call: here it's one a group, not one a ticket.
+async fn answer(mut written: mpsc::UnboundedReceiver<Group>, durable: watch::Sender<Position>) {
+    while let Some(group) = written.recv().await {
+        for ticket in group.tickets {
+            let _ = ticket.send(());
+        }
+        durable.send_replace(group.end);
     }
 }
 
@@ -147,6 +198,8 @@ struct Writer {
     dir: PathBuf,
     file: File,
     at: Position,
+    /// An attempt failed: the file may hold a torn frame.
+    torn: bool,
 }
 
 impl Writer {
@@ -160,34 +213,48 @@ impl Writer {
             dir: dir.to_owned(),
             file,
             at: Position { segment, offset: 0 },
+            torn: false,
         })
     }
 
-    fn run(mut self, inner: &Inner, durable: &watch::Sender<Position>) {
+    fn run(mut self, inner: &Inner, groups: &mpsc::UnboundedSender<Group>) {
+        let mut frames = Vec::new();
+        let mut last: Option<Instant> = None;
         loop {
-            let (frames, tickets) = {
-                let mut pending = inner.pending.lock().unwrap_or_else(PoisonError::into_inner);
-                while pending.frames.is_empty() {
-                    if pending.closing {
-                        return;
-                    }
-                    pending = inner
-                        .work
-                        .wait(pending)
-                        .unwrap_or_else(PoisonError::into_inner);
+            let mut pending = inner.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            while pending.frames.is_empty() {
+                if pending.closing {
+                    return;
                 }
-                (
-                    std::mem::take(&mut pending.frames),
-                    std::mem::take(&mut pending.tickets),
-                )
-            };
+                pending.idle = true;
+                pending = inner
+                    .work
+                    .wait(pending)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            pending.idle = false;
+            let loaded = last.is_some_and(|last| last.elapsed() < LULL);
+            let mut step = 0;
+            while loaded && step < pending.patience() && !pending.closing {
+                let before = pending.frames.len();
+                drop(pending);
+                std::thread::sleep(GATHER_STEP);
+                pending = inner.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                let more = pending.frames.len() > before;
+                step = if more { step + 1 } else { u32::MAX };
+            }
+            std::mem::swap(&mut pending.frames, &mut frames);
+            let tickets = std::mem::take(&mut pending.tickets);
+            drop(pending);
             if !self.append(&frames, inner) {
                 return;
             }
-            for ticket in tickets {
-                let _ = ticket.send(());
-            }
-            durable.send_replace(self.at);
+            let end = self.at;
+            // Nobody listens any more when the runtime is going down; what's here is on disk.
+            let _ = groups.send(Group { end, tickets });
+            last = Some(Instant::now());
+            frames.clear();
+            frames.shrink_to(MAX_KEPT_BUFFER);
         }
     }
 
@@ -226,12 +293,14 @@ impl Writer {
         if self.at.offset >= MAX_SEGMENT {
             *self = Self::begin(&self.dir, self.at.segment.saturating_add(1))?;
         }
-        // After a failed attempt the file may hold a torn frame: cut back to what is known good.
-        if self.file.metadata()?.len() != self.at.offset {
+        if self.torn {
+            // Back to what is known good.
             self.file.set_len(self.at.offset)?;
         }
+        self.torn = true;
         self.file.write_all(frames)?;
         self.file.sync_data()?;
+        self.torn = false;
         let length = u64::try_from(frames.len()).unwrap_or(u64::MAX);
         self.at.offset = self.at.offset.saturating_add(length);
         Ok(())
@@ -282,6 +351,12 @@ impl Tail {
     /// Whether everything on disk has been delivered.
     pub(crate) fn is_empty(&self) -> bool {
         self.at >= *self.durable.borrow()
+    }
+
+    /// Whether more waits than gathers in a moment.
+    pub(crate) fn has_backlog(&self) -> bool {
+        let durable = *self.durable.borrow();
+        self.at.segment < durable.segment || durable.offset.saturating_sub(self.at.offset) > BACKLOG
     }
 
     /// After everything was delivered and the writer has ended: nothing needs to be read again.

@@ -51,6 +51,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
+    // Accepted connections inherit it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -59,6 +61,9 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts until the sensor stops.
 pub(crate) async fn run(listener: TcpListener, service: Arc<TcpService>, house: Arc<House>) {
     let open = Arc::new(Open::default());
+    // The address that every peer has reached, where there is but one.
+    let ours = listener.local_addr().ok();
+    let ours = ours.filter(|ours| !ours.ip().is_unspecified());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -69,10 +74,13 @@ pub(crate) async fn run(listener: TcpListener, service: Arc<TcpService>, house: 
                 let Some(slot) = open.enter(peer.ip(), service.kind.limits) else {
                     continue;
                 };
+                let Some(local) = ours.or_else(|| tcp.local_addr().ok()) else {
+                    continue;
+                };
                 let (service, house) = (Arc::clone(&service), Arc::clone(&house));
                 tokio::spawn(async move {
                     tokio::select! {
-                        () = converse(tcp, peer, &service, &house) => {}
+                        () = converse(tcp, (peer, local), &service, &house) => {}
                         () = house.stopping() => {}
                     }
                     drop(slot);
@@ -93,13 +101,13 @@ fn is_exhausted(error: &io::Error) -> bool {
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-async fn converse(tcp: TcpStream, peer: SocketAddr, service: &TcpService, house: &Arc<House>) {
-    let Ok(local) = tcp.local_addr() else {
-        return;
-    };
-    let _ = tcp.set_nodelay(true);
-    let limits = service.kind.limits;
-    let mut context = Context {
+async fn converse(
+    tcp: TcpStream,
+    (peer, local): (SocketAddr, SocketAddr),
+    service: &TcpService,
+    house: &Arc<House>,
+) {
+    let context = Context {
         peer,
         local,
         seed: house.session_seed(),
@@ -109,10 +117,22 @@ async fn converse(tcp: TcpStream, peer: SocketAddr, service: &TcpService, house:
     if let Some(contacts) = &service.contacts {
         contacts.tell(peer, local, context.now);
     }
-    let Some(tls) = &service.tls else {
-        return talk(tcp, context, service, house).await;
-    };
+    match &service.tls {
+        None => talk(tcp, context, service, house).await,
+        // Boxed, so that a conversation in the clear doesn't carry the room that TLS needs.
+        Some(tls) => Box::pin(secured(tcp, tls, context, service, house)).await,
+    }
+}
+
+async fn secured(
+    tcp: TcpStream,
+    tls: &Arc<ServerConfig>,
+    mut context: Context,
+    service: &TcpService,
+    house: &Arc<House>,
+) {
     let mut first = [0];
+    let limits = service.kind.limits;
     match tokio::time::timeout(limits.idle, tcp.peek(&mut first)).await {
         Ok(Ok(1)) if first == [TLS_HANDSHAKE] => {
             let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(tcp);

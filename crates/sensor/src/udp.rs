@@ -17,10 +17,13 @@ use tokio::net::UdpSocket;
 use crate::house::{House, now};
 use crate::spool::Ticket;
 
-/// Datagrams taken from the kernel at once; what they show shares one wait for the disk.
-const MAX_BATCH: usize = 64;
-/// Size of the buffer that all sockets of a thread read through: the kernel may join datagrams.
-const SCRATCH: usize = 65_535;
+/// Datagrams taken from the kernel with one call.
+const MAX_BATCH: usize = 16;
+/// Calls after which others get a turn; what they brought shares one wait for the disk.
+const MAX_CALLS: usize = 8;
+/// Size of each of the buffers that all sockets of a thread read through: the kernel may join
+/// datagrams. What isn't written to takes no memory.
+const SCRATCH: usize = 64 * 1024;
 /// Longest datagram looked at; the rest of a longer one is cut off.
 const MAX_DATAGRAM: usize = 2_048;
 /// The kernel holds so many bytes for us.
@@ -39,7 +42,7 @@ const TOTAL_RATE: f64 = 200.0;
 const TOTAL_BURST: f64 = 400.0;
 
 thread_local! {
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH * MAX_BATCH].into_boxed_slice());
 }
 
 /// One UDP service of one bird.
@@ -74,6 +77,27 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<BoundUdp> {
     })
 }
 
+impl BoundUdp {
+    /// Fills `buffer` in steps of [`SCRATCH`] with what the kernel has; how many steps. None when
+    /// there is nothing, or an ICMP error that an earlier answer provoked.
+    fn receive(&self, buffer: &mut [u8], meta: &mut [RecvMeta; MAX_BATCH]) -> usize {
+        let mut filled = 0;
+        let mut steps = buffer.chunks_mut(SCRATCH);
+        let mut buffers: [IoSliceMut<'_>; MAX_BATCH] =
+            std::array::from_fn(|_| IoSliceMut::new(steps.next().unwrap_or_default()));
+        let _ = self.socket.try_io(Interest::READABLE, || {
+            let socket = UdpSockRef::from(&self.socket);
+            filled = self.state.recv(socket, &mut buffers, meta)?;
+            if filled == MAX_BATCH {
+                return Ok(());
+            }
+            // Fewer than there was room for: the next look waits for more to come.
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        filled
+    }
+}
+
 /// An answer that waits for the disk.
 struct Answer {
     to: SocketAddr,
@@ -96,27 +120,22 @@ pub(crate) async fn run(
         }
         let mut answers = Vec::new();
         let mut ticket = None;
-        for _ in 0..MAX_BATCH {
-            let more = BUFFER.with_borrow_mut(|buffer| {
-                let mut meta = [RecvMeta::default()];
-                let received = bound.socket.try_io(Interest::READABLE, || {
-                    let mut buffers = [IoSliceMut::new(buffer)];
-                    bound
-                        .state
-                        .recv(UdpSockRef::from(&bound.socket), &mut buffers, &mut meta)
-                });
-                let [meta] = meta;
-                let received = received.ok().and_then(|_| buffer.get(..meta.len))?;
-                for datagram in received.chunks(meta.stride.max(1)) {
-                    let datagram = datagram.get(..MAX_DATAGRAM).unwrap_or(datagram);
-                    let taken = take(datagram, &meta, &bound, &service, &rates, &house);
-                    answers.extend(taken.0);
-                    ticket = taken.1.or(ticket.take());
+        for _ in 0..MAX_CALLS {
+            let received = BUFFER.with_borrow_mut(|buffer| {
+                let mut meta = [RecvMeta::default(); MAX_BATCH];
+                let count = bound.receive(buffer, &mut meta);
+                for (meta, buffer) in meta.iter().zip(buffer.chunks(SCRATCH)).take(count) {
+                    let received = buffer.get(..meta.len).unwrap_or_default();
+                    for datagram in received.chunks(meta.stride.max(1)) {
+                        let datagram = datagram.get(..MAX_DATAGRAM).unwrap_or(datagram);
+                        let taken = take(datagram, meta, &bound, &service, &rates, &house);
+                        answers.extend(taken.0);
+                        ticket = taken.1.or(ticket.take());
+                    }
                 }
-                Some(())
+                count
             });
-            // Nothing more, or an ICMP error that an earlier answer provoked.
-            if more.is_none() {
+            if received < MAX_BATCH {
                 break;
             }
         }

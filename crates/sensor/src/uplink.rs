@@ -15,22 +15,28 @@ use crate::{BirdPlan, RunningService, SensorConfig};
 const RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(30);
 
-/// After a small batch the next one gathers for so long: under load a commit then serves many, and
-/// the first sighting after a silence still goes at once.
+/// After a batch the next one gathers for so long. The first sighting after a silence goes at once;
+/// under load one commit of the Console then serves many.
 const GATHER: Duration = Duration::from_millis(25);
-/// A batch of this many needs no gathering.
-const LARGE_BATCH: usize = 250;
+/// The same after a batch that shows a load.
+const GATHER_LOADED: Duration = Duration::from_millis(200);
+/// A batch of this many shows a load.
+const LOADED: usize = 10;
 
 /// Delivers the spool until it's closed and empty.
 pub(crate) async fn run(mut tail: Tail, publisher: Publisher) {
     let mut pause = RETRY;
     while let Some(batch) = tail.batch().await {
-        let small = batch.len() < LARGE_BATCH;
+        let gather = if batch.len() < LOADED {
+            GATHER
+        } else {
+            GATHER_LOADED
+        };
         if publisher.send(Message::Sightings(batch)).await.is_ok() {
             tail.delivered();
             pause = RETRY;
-            if small {
-                tokio::time::sleep(GATHER).await;
+            if !tail.has_backlog() {
+                tokio::time::sleep(gather).await;
             }
         } else {
             tokio::time::sleep(pause).await;
