@@ -30,6 +30,7 @@ mod snmp;
 mod story;
 mod tcpbanner;
 mod telnet;
+mod tftp;
 mod tn3270;
 mod tokens;
 mod vnc;

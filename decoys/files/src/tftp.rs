@@ -1,9 +1,11 @@
 //! TFTP (RFC 1350) as tftpd-hpa of Debian 12 serves its empty folder: every file is missing.
 //!
 //! Recorded from the package with its own configuration (`--secure`, no uploads of new files).
-//! One error at most to each request; no transfer ever starts, so nothing is ever repeated.
+//! One error at most to each request; no transfer ever starts, so nothing is ever repeated. Or a
+//! Cisco router that serves no file of that name, after the answer by which nmap knows one.
 
 use coalmine_core::decoy::{Datagrams, Limits, Poke, Step, Transport};
+use coalmine_core::settings::any;
 use coalmine_core::text::printable;
 use coalmine_core::{Context, DecoyKind, Event, Out, Service};
 
@@ -16,7 +18,7 @@ const MAX_PATH: usize = 4096;
 pub static KIND: DecoyKind = DecoyKind {
     id: "tftp",
     title: "TFTP server",
-    doc: "Pretends to be tftpd-hpa on Debian with an empty folder.\nCaptures the names of files that are asked for or offered.",
+    doc: "Pretends to be tftpd-hpa on Debian with an empty folder, or a Cisco router.\nCaptures the names of files that are asked for or offered.",
     transports: &[Transport::Udp],
     port: 69,
     instances: false,
@@ -24,8 +26,8 @@ pub static KIND: DecoyKind = DecoyKind {
     events: &[TftpRequest::KIND],
     settings: TftpSettings::declared,
     build: |given, _| {
-        TftpSettings::parse(given)?;
-        Ok(Service::datagrams(Tftp))
+        let product = TftpSettings::parse(given)?.product;
+        Ok(Service::datagrams(Tftp { product }))
     },
     limits: Limits::LOGIN.input(65_536),
     poke: Poke::Script(&[
@@ -34,9 +36,20 @@ pub static KIND: DecoyKind = DecoyKind {
     ]),
 };
 
+coalmine_core::choice! {
+    /// Which server is claimed.
+    pub enum Product {
+        Hpa => "tftpd-hpa",
+        CiscoRouter => "cisco-router",
+    }
+}
+
 coalmine_core::settings! {
-    /// Settings of the TFTP decoy: there are none.
-    pub struct TftpSettings {}
+    /// Settings of the TFTP decoy.
+    pub struct TftpSettings {
+        /// Which server is claimed; decides which errors are told.
+        product: Product => "product" = Product::Hpa, any;
+    }
 }
 
 coalmine_core::event! {
@@ -51,17 +64,24 @@ coalmine_core::event! {
     }
 }
 
-struct Tftp;
+struct Tftp {
+    product: Product,
+}
 
 impl Datagrams for Tftp {
     fn datagram(&self, _context: &Context, input: &[u8], out: &mut Out) {
         let Some((code, rest)) = input.split_first_chunk::<2>() else {
             return;
         };
+        let cisco = self.product == Product::CiscoRouter;
         let opcode = match code {
             [0, 1] => "READ",
             [0, 2] => "WRITE",
-            // DATA, ACK and ERROR belong to transfers, and there are none.
+            // DATA, ACK and ERROR belong to transfers, and there are none; answering errors could
+            // go on for ever.
+            [0, 3..=5] => return,
+            // nmap knows the router by this, from the port it asked.
+            _ if cisco => return out.send(b"\0\x05\0\x04Illegal operation\0"),
             _ => return,
         };
         // A text that the packet's end cuts off counts as whole: the server reads into the zeros
@@ -74,7 +94,12 @@ impl Datagrams for Tftp {
             opcode,
             mode: printable(&mode),
         });
-        let (number, text) = if filename.is_empty() || mode.is_empty() {
+        let (number, text) = if cisco {
+            match opcode {
+                "READ" => (1, "File not found"),
+                _ => (2, "Access violation"),
+            }
+        } else if filename.is_empty() || mode.is_empty() {
             (4, "Missing mode")
         } else if !matches!(mode.as_slice(), b"netascii" | b"octet") {
             (4, "Unknown mode")
@@ -108,13 +133,20 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     fn ask(input: &[u8]) -> (Vec<u8>, Vec<Value>) {
-        let service = (KIND.build)(&Map::new(), &Bird::sample()).unwrap();
+        ask_product("tftpd-hpa", input)
+    }
+
+    fn ask_product(product: &str, input: &[u8]) -> (Vec<u8>, Vec<Value>) {
+        let mut settings = Map::new();
+        settings.insert("product".to_owned(), json!(product));
+        let service = (KIND.build)(&settings, &Bird::sample()).unwrap();
         let mut out = Out::new();
         service
             .udp
             .unwrap()
             .datagram(&Context::sample(), input, &mut out);
-        assert_eq!(out.is_from_new_port(), !out.bytes().is_empty());
+        let refuses = !out.bytes().is_empty() && !out.bytes().ends_with(b"Illegal operation\0");
+        assert_eq!(out.is_from_new_port(), refuses);
         let events = out.take_seen();
         let events = events
             .iter()
@@ -231,6 +263,35 @@ mod tests {
             b"OPTIONS sip:nm SIP/2.0\r\n\r\n",
         ] {
             assert_eq!(ask(packet), (Vec::new(), Vec::new()), "{packet:?}");
+        }
+    }
+
+    #[test]
+    fn a_router_has_its_own_errors() {
+        let ask = |input: &[u8]| ask_product("cisco-router", input);
+        let (answer, events) = ask(b"\0\x01startup-config\0octet\0");
+        assert_eq!(answer, b"\0\x05\0\x01File not found\0");
+        assert_eq!(events[0]["OPCODE"], "READ");
+        let (answer, events) = ask(b"\0\x02evil\0netascii\0");
+        assert_eq!(answer, b"\0\x05\0\x02Access violation\0");
+        assert_eq!(
+            events,
+            [json!({"FILENAME": "evil", "OPCODE": "WRITE", "MODE": "netascii"})]
+        );
+        for odd in [&b"\0\0"[..], b"\0\x06x\0", b"\0\0\x10\0\0\0\0\0\0\0\0\0"] {
+            let (answer, events) = ask(odd);
+            assert_eq!(answer, b"\0\x05\0\x04Illegal operation\0");
+            assert!(events.is_empty());
+            assert!((answer.len() + 28) * 10 <= (odd.len() + 28) * 18);
+        }
+        for silent in [
+            &b""[..],
+            b"\0",
+            b"\0\x03\0\x01a",
+            b"\0\x04\0\x01",
+            b"\0\x05\0\x01x\0",
+        ] {
+            assert_eq!(ask(silent), (Vec::new(), Vec::new()));
         }
     }
 }
