@@ -1,4 +1,6 @@
-//! Personalities: which decoys a pretended machine offers when nothing else is said.
+//! Personalities: what a pretended machine offers when nothing else is said.
+
+use toml::Table;
 
 /// One kind of pretended machine.
 #[derive(Debug, PartialEq, Eq)]
@@ -9,31 +11,22 @@ pub struct Personality {
     pub doc: &'static str,
     /// What made-up names begin with.
     pub prefix: &'static str,
-    /// What it offers.
-    pub decoys: Decoys,
-}
-
-/// Which decoys a personality offers.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Decoys {
-    /// Those of these ids.
-    These(&'static [&'static str]),
-    /// Every decoy there is.
-    All,
+    /// Whether it offers every decoy there is.
+    pub everything: bool,
+    /// What it offers and how, in the words of a `[[bird]]`; what the operator says goes before it.
+    pub toml: &'static str,
 }
 
 impl Personality {
-    /// Whether its birds tell of port scans when nothing else is said.
-    pub fn watches(&self) -> bool {
-        self.decoys != Decoys::These(&[])
+    /// The part of a `[[bird]]` that stands for this personality.
+    pub fn table(&self) -> Table {
+        #[expect(clippy::expect_used, reason = "a test reads every one of them")]
+        self.toml.parse().expect("a personality is TOML")
     }
 
     /// Whether it offers the decoy of this id.
     pub fn offers(&self, id: &str) -> bool {
-        match self.decoys {
-            Decoys::These(ids) => ids.contains(&id),
-            Decoys::All => true,
-        }
+        self.everything || self.table().contains_key(id)
     }
 }
 
@@ -43,27 +36,85 @@ pub static PERSONALITIES: &[Personality] = &[
         id: "linux-nas",
         doc: "A storage box that somebody left too open: file transfer, remote login, a web login, a database.",
         prefix: "nas",
-        decoys: Decoys::These(&[
-            "ftp", "ssh", "telnet", "http", "https", "mysql", "tftp", "ntp",
-        ]),
+        everything: false,
+        toml: "[portscan]\n[ftp]\n[ssh]\n[telnet]\n[http]\n[https]\n[mysql]\n[tftp]\n[ntp]\n",
     },
     Personality {
         id: "linux-server",
-        doc: "A server of an application: SSH, web and a database.",
+        doc: "A server of an application: SSH, Apache's start page and a cache.",
         prefix: "srv",
-        decoys: Decoys::These(&["ssh", "http", "https", "mysql"]),
+        everything: false,
+        toml: "[portscan]\n[ssh]\n[http]\nskin = 'apacheDefault'\n[https]\nskin = 'apacheDefault'\n[redis]\n",
+    },
+    Personality {
+        id: "linux-db",
+        doc: "A server of databases.",
+        prefix: "db",
+        everything: false,
+        toml: "[portscan]\n[ssh]\n[mysql]\n[redis]\n[mongo]\n",
+    },
+    Personality {
+        id: "linux-desktop",
+        doc: "A workstation that shows its screen to whoever has the password.",
+        prefix: "ws",
+        everything: false,
+        toml: "[portscan]\n[ssh]\n[vnc]\n",
+    },
+    Personality {
+        id: "docker-host",
+        doc: "A host of containers whose engine listens without TLS, and a server of source code.",
+        prefix: "build",
+        everything: false,
+        toml: "[portscan]\n[ssh]\n[git]\n[http]\nport = 2375\nskin = 'dockerApi'\n",
+    },
+    Personality {
+        id: "linux-proxy",
+        doc: "A web proxy that asks for a login.",
+        prefix: "proxy",
+        everything: false,
+        toml: "[portscan]\n[ssh]\n[httpproxy]\nport = 3128\n[snmp]\n",
+    },
+    Personality {
+        id: "voip-pbx",
+        doc: "A telephone exchange: SIP, and where telephones fetch their settings.",
+        prefix: "pbx",
+        everything: false,
+        toml: "[portscan]\n[ssh]\n[sip]\n[tftp]\n[ntp]\n[https]\nskin = 'basicLogin'\n",
+    },
+    Personality {
+        id: "cisco-router",
+        doc: "A router that still speaks Telnet.",
+        prefix: "rtr",
+        everything: false,
+        toml: "[portscan]\n[telnet]\nproduct = 'cisco-ios'\n[snmp]\nproduct = 'cisco-ios'\n[ntp]\n",
+    },
+    Personality {
+        id: "rockwell-plc",
+        doc: "A programmable logic controller on the plant's network.",
+        prefix: "plc",
+        everything: false,
+        toml: "[portscan]\n[modbus]\n[snmp]\nproduct = 'rockwell'\n",
+    },
+    Personality {
+        id: "mainframe",
+        doc: "A mainframe's logon screen.",
+        prefix: "sys",
+        everything: false,
+        toml: "[portscan]\n[tn3270]\n",
     },
     Personality {
         id: "merry-christmas",
         doc: "Every decoy at once, as no real machine is: to try things out, not to deceive.",
         prefix: "test",
-        decoys: Decoys::All,
+        everything: true,
+        toml: "[portscan]\n[tn3270]\nport = 3270\n",
     },
     Personality {
         id: "bare",
         doc: "Nothing but what the configuration names.",
         prefix: "host",
-        decoys: Decoys::These(&[]),
+        everything: false,
+        toml: "",
     },
 ];
 
@@ -78,7 +129,8 @@ pub fn default() -> &'static Personality {
         id: "bare",
         doc: "",
         prefix: "host",
-        decoys: Decoys::These(&[]),
+        everything: false,
+        toml: "",
     };
     PERSONALITIES.first().unwrap_or(&EMPTY)
 }

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use coalmine::personality::{Decoys, PERSONALITIES};
+use coalmine::config::{Config, Ground};
+use coalmine::personality::PERSONALITIES;
 use coalmine::registry;
 use serde::Deserialize;
 
@@ -265,18 +266,30 @@ fn every_sample_has_the_type_that_its_field_declares() {
 }
 
 #[test]
-fn personalities_offer_decoys_that_there_are() {
-    let known: BTreeSet<_> = registry::decoys().iter().map(|k| k.id).collect();
+fn every_personality_is_a_bird_without_a_fault() {
+    let ground = Ground {
+        kinds: registry::decoys(),
+        listen: [127, 0, 0, 1].into(),
+        public_address: [192, 0, 2, 7].into(),
+        tag: "4f2a".to_owned(),
+        zone: "tokens-1b2c.localhost".to_owned(),
+        folder: ".".into(),
+    };
     for personality in PERSONALITIES {
-        let Decoys::These(ids) = personality.decoys else {
-            continue;
-        };
-        for id in ids {
-            assert!(
-                known.contains(id),
-                "{} offers {id}, which isn't there",
-                personality.id
-            );
+        let text = format!("[[bird]]\npersonality = '{}'\n", personality.id);
+        let config = Config::parse(&text, &ground).unwrap_or_else(|f| panic!("{f:?}"));
+        let bird = config.birds.first().unwrap();
+        for service in bird.services.iter().filter(|s| s.kind.id != "tcpbanner") {
+            let wanted = personality.offers(service.kind.id);
+            assert_eq!(service.enabled, wanted, "{service:?}");
         }
+        let offered = bird.services.iter().any(|service| service.enabled);
+        assert_eq!(offered, personality.id != "bare");
+        assert_eq!(bird.portscan.enabled, offered);
+        let table = personality.table();
+        let known =
+            |key: &&String| *key == "portscan" || registry::decoys().iter().any(|k| k.id == **key);
+        let unknown: Vec<_> = table.keys().filter(|key| !known(key)).collect();
+        assert!(unknown.is_empty(), "{}: {unknown:?}", personality.id);
     }
 }

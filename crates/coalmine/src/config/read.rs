@@ -141,12 +141,12 @@ fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Bi
     let address = section
         .parse("address", "an IP address, e.g. 192.0.2.1")
         .unwrap_or(ground.listen);
+    let table = &over(personality.table(), table);
     let mut services = Vec::new();
     for kind in &ground.kinds {
-        let wanted = personality.offers(kind.id);
         services.extend(services_of(
             kind,
-            wanted,
+            personality.everything,
             &path,
             table,
             &ground.folder,
@@ -159,12 +159,24 @@ fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Bi
         address,
         personality,
         services,
-        portscan: portscan(personality.watches(), &path, table, faults),
+        portscan: portscan(&path, table, faults),
     }
 }
 
+/// `given` over `base`: tables are joined, everything else is replaced.
+fn over(mut base: Table, given: &Table) -> Table {
+    for (key, value) in given {
+        let joined = match (base.remove(key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => Value::Table(over(below, above)),
+            (_, value) => value.clone(),
+        };
+        base.insert(key.clone(), joined);
+    }
+    base
+}
+
 /// `[bird.portscan]`.
-fn portscan(wanted: bool, path: &str, bird: &Table, faults: &mut Vec<Fault>) -> PortscanPart {
+fn portscan(path: &str, bird: &Table, faults: &mut Vec<Fault>) -> PortscanPart {
     let key = format!("{path}.portscan");
     let empty = Table::new();
     let (table, named) = match bird.get("portscan") {
@@ -176,7 +188,7 @@ fn portscan(wanted: bool, path: &str, bird: &Table, faults: &mut Vec<Fault>) -> 
         }
     };
     let mut section = Section::new(&key, table, faults);
-    let enabled = section.flag("enabled").unwrap_or(wanted || named);
+    let enabled = section.flag("enabled").unwrap_or(named);
     let declared = PortscanSettings::declared();
     let names: Vec<&str> = declared.iter().map(|setting| setting.name).collect();
     section.known(&[&["enabled"], &names[..]].concat());

@@ -155,7 +155,7 @@ fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
         "tokens.http_port: must be a number from 1 to 65535, not 70000",
         "tokens.zone: must be a domain of at most 100 characters, e.g. tokens.example.com, not \"192.0.2.1\"",
         "bird[0].adress: unknown key; did you mean address?",
-        "bird[0].personality: must be one of: linux-nas, linux-server, merry-christmas, bare; not \"windows\"",
+        "bird[0].personality: must be one of: linux-nas, linux-server, linux-db, linux-desktop, docker-host, linux-proxy, voip-pbx, cisco-router, rockwell-plc, mainframe, merry-christmas, bare; not \"windows\"",
         "bird[0].ftp.port: must be a number from 1 to 65535",
         "bird[0].ftp.baner: unknown key; did you mean banner?",
         "bird[0].ftp.banner: must be a text, not 7",
