@@ -12,7 +12,7 @@ use coalmine_core::Context;
 use super::{MAX_LINE, MAX_PROFTPD_LINE, Product};
 
 /// Longest user name of Pure-FTPd, in bytes.
-const MAX_PURE_USER: usize = 127;
+const MAX_PURE_USER: usize = 128;
 /// Longest user name of ProFTPD, in bytes.
 const MAX_PROFTPD_USER: usize = 256;
 
