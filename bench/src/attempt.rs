@@ -62,11 +62,23 @@ async fn post(mut stream: impl AsyncRead + AsyncWrite + Unpin, n: usize) -> Resu
     Ok(())
 }
 
-/// Sends `request` and reads until one of `marks`.
-pub async fn ask(target: SocketAddr, request: &[u8], marks: &[&[u8]]) -> Result<()> {
+/// Sends `request` and reads until `mark`.
+pub async fn ask(target: SocketAddr, request: &[u8], mark: &[u8]) -> Result<()> {
+    converse(target, &[(b"", request), (mark, b"")]).await
+}
+
+/// What is waited for and then said, one after the other; `?` stands for anything at all.
+pub async fn converse(target: SocketAddr, steps: &[(&[u8], &[u8])]) -> Result<()> {
     let mut stream = connect(target).await?;
-    stream.write_all(request).await?;
-    until(&mut stream, marks).await
+    for (mark, words) in steps {
+        match *mark {
+            b"" => {}
+            b"?" => until(&mut stream, &[b""]).await?,
+            mark => until(&mut stream, &[mark]).await?,
+        }
+        stream.write_all(words).await?;
+    }
+    Ok(())
 }
 
 pub async fn ftp(target: SocketAddr, n: usize) -> Result<()> {
@@ -145,20 +157,14 @@ pub async fn ssh(target: SocketAddr, n: usize) -> Result<()> {
 /// Reads until one of `marks` has been seen.
 async fn until(stream: &mut (impl AsyncRead + Unpin), marks: &[&[u8]]) -> Result<()> {
     let mut seen = Vec::with_capacity(512);
-    loop {
-        if marks
-            .iter()
-            .any(|mark| seen.windows(mark.len()).any(|w| w == *mark))
-        {
+    while seen.len() <= MAX_ANSWER && stream.read_buf(&mut seen).await? > 0 {
+        let holds = |mark: &&[u8]| mark.is_empty() || seen.windows(mark.len()).any(|w| w == *mark);
+        if marks.iter().any(holds) {
             return Ok(());
         }
-        if seen.len() > MAX_ANSWER || stream.read_buf(&mut seen).await? == 0 {
-            bail!(
-                "expected {marks:?}, got {:?}",
-                String::from_utf8_lossy(&seen)
-            );
-        }
     }
+    let seen = String::from_utf8_lossy(&seen);
+    bail!("expected {marks:?}, got {seen:?}");
 }
 
 async fn secure(target: SocketAddr) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {

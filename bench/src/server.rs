@@ -290,6 +290,15 @@ impl OpenCanary {
                 config[format!("{}.port", protocol.id)] = port.into();
             }
         }
+        // Its custom services are numbered.
+        for (name, value) in [("enabled", json!(true)), ("initbanner", json!("hello"))] {
+            config[format!("tcpbanner_1.{name}")] = value;
+        }
+        if let Some(entries) = config.as_object_mut()
+            && let Some(port) = entries.remove("tcpbanner.port")
+        {
+            entries.insert("tcpbanner_1.port".to_owned(), port);
+        }
         fs::write(path(".opencanary.conf"), config.to_string())?;
         let bin = python.parent().context("python lies in a folder")?;
         let child = Command::new(python)
