@@ -53,12 +53,16 @@ impl Nest {
 
     /// Starts on a folder that may have been used before.
     pub fn start_in(dir: TempDir, config: &str) -> Self {
-        let address = own_address();
+        Self::start_at(own_address(), 10_000, dir, config)
+    }
+
+    /// Starts on `address`, every standard port moved up by `shift`.
+    pub fn start_at(address: IpAddr, shift: u16, dir: TempDir, config: &str) -> Self {
         let file = dir.path().join("coalmine.toml");
         std::fs::write(&file, config).unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let mut child = Command::new(program())
-            .args(["up", "--port-shift", "10000"])
+            .args(["up", "--port-shift", &shift.to_string()])
             .arg("--data")
             .arg(data(&dir))
             .arg("--config")
@@ -359,7 +363,8 @@ pub fn python() -> Option<PathBuf> {
     found
 }
 
-fn missing(what: &str) {
+/// Says that a test is skipped for want of something; under CI that's a failure.
+pub fn missing(what: &str) {
     assert!(
         std::env::var_os("CI").is_none(),
         "{what} is missing and CI must have it"

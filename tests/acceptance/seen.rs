@@ -28,11 +28,16 @@ pub fn events(incident: &Value) -> Vec<Value> {
 
 /// What every incident of a bird must hold, whatever it is.
 pub fn check_frame(nest: &Nest, incident: &Value, logtype: &str, port: u16) {
+    check_frame_from(nest, "127.0.0.1", incident, logtype, port);
+}
+
+/// The same where `source` is who did it.
+pub fn check_frame_from(nest: &Nest, source: &str, incident: &Value, logtype: &str, port: u16) {
     let d = &incident["description"];
     assert_eq!(d["logtype"], logtype);
     assert_eq!(d["dst_port"], port.to_string());
     assert_eq!(d["dst_host"], nest.address.to_string());
-    assert_eq!(d["src_host"], "127.0.0.1");
+    assert_eq!(d["src_host"], source);
     assert_eq!(d["acknowledged"], "False");
     assert_eq!(d["flock_id"], "flock:default");
     assert_eq!(d["flock_name"], "Default Flock");
@@ -47,7 +52,7 @@ pub fn check_frame(nest: &Nest, incident: &Value, logtype: &str, port: u16) {
     assert_eq!(d["matched_annotations"], json!({}));
     let id = incident["id"].as_str().unwrap();
     assert!(
-        id.starts_with("incident:") && id.contains(":127.0.0.1:"),
+        id.starts_with("incident:") && id.contains(&format!(":{source}:")),
         "{id}"
     );
     check_other_views(nest, incident);
