@@ -12,11 +12,13 @@ use socket2::SockRef;
 
 use crate::nest::Nest;
 
-/// Every decoy there is, on one bird.
+/// Every decoy there is, on one bird; one that locks strangers out would answer none of them.
 const ALL: &str = "
 [[bird]]
 name = \"files-02\"
 personality = \"merry-christmas\"
+[bird.vnc]
+lockout = false
 ";
 /// Connections that say nothing, held open at each decoy in turn.
 const IDLE: usize = 2_000;
@@ -28,6 +30,8 @@ const MAX_MEMORY: u64 = 160 * 1024;
 const MAX_KEPT: u64 = 48 * 1024;
 /// The longest that any one step of a client takes.
 const STEP: Duration = Duration::from_secs(5);
+/// Silence after which a decoy has said all for now.
+const SILENCE: Duration = Duration::from_millis(150);
 
 #[test]
 fn idle_flooding_and_vanishing_clients_leave_every_decoy_answering() {
@@ -64,9 +68,9 @@ fn idle_flooding_and_vanishing_clients_leave_every_decoy_answering() {
 fn vanish(kind: &DecoyKind, target: SocketAddr) {
     let steps = script(kind);
     for played in 0..=steps.len() {
-        let mut stream = connect(target);
+        let (mut stream, mut heard) = (connect(target), Vec::new());
         for step in steps.iter().take(played) {
-            play(kind, &mut stream, step);
+            play(kind, &mut stream, &mut heard, step);
         }
         // A reset instead of a goodbye.
         SockRef::from(&stream)
@@ -92,9 +96,9 @@ fn flood(target: SocketAddr) {
 /// Holds many silent connections; the decoy answers another client and memory stays bounded.
 fn idle(nest: &Nest, kind: &DecoyKind, target: SocketAddr) {
     let held: Vec<_> = (0..IDLE).map(|_| connect(target)).collect();
-    let mut stream = connect(target);
+    let (mut stream, mut heard) = (connect(target), Vec::new());
     for step in script(kind) {
-        play(kind, &mut stream, step);
+        play(kind, &mut stream, &mut heard, step);
     }
     let now = memory(nest);
     assert!(
@@ -117,7 +121,9 @@ fn script(kind: &DecoyKind) -> &'static [Step] {
     }
 }
 
-fn play(kind: &DecoyKind, stream: &mut TcpStream, step: &Step) {
+/// Plays one step; `heard` holds what came and no step has asked for yet.
+fn play(kind: &DecoyKind, stream: &mut TcpStream, heard: &mut Vec<u8>, step: &Step) {
+    let mut some = [0; 4096];
     match step {
         // A byte at a time: the worst way for the other side to get it.
         Step::Send(bytes) => {
@@ -125,22 +131,28 @@ fn play(kind: &DecoyKind, stream: &mut TcpStream, step: &Step) {
                 stream.write_all(std::slice::from_ref(byte)).unwrap();
             }
         }
-        Step::Expect(wanted) => {
-            let mut seen = Vec::new();
-            let mut some = [0; 4096];
-            while !seen.windows(wanted.len()).any(|window| window == *wanted) {
-                let more = stream.read(&mut some).unwrap_or(0);
-                assert!(
-                    more > 0,
-                    "{}: {:?} never came, only {:?}",
-                    kind.id,
-                    wanted.escape_ascii().to_string(),
-                    seen.escape_ascii().to_string()
-                );
-                seen.extend_from_slice(some.get(..more).unwrap());
+        Step::Expect(wanted) => loop {
+            let found = heard.windows(wanted.len()).position(|w| w == *wanted);
+            if let Some(at) = found {
+                heard.drain(..at + wanted.len());
+                break;
             }
+            let more = stream.read(&mut some).unwrap_or(0);
+            assert!(
+                more > 0,
+                "{}: {:?} never came, only {:?}",
+                kind.id,
+                wanted.escape_ascii().to_string(),
+                heard.escape_ascii().to_string()
+            );
+            heard.extend_from_slice(some.get(..more).unwrap());
+        },
+        Step::Drain => {
+            stream.set_read_timeout(Some(SILENCE)).unwrap();
+            while stream.read(&mut some).is_ok_and(|more| more > 0) {}
+            stream.set_read_timeout(Some(STEP)).unwrap();
+            heard.clear();
         }
-        Step::Drain => {}
     }
 }
 

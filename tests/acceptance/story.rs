@@ -40,6 +40,8 @@ fn up_poke_incidents_stop_and_up_again() {
             "Canarytoken triggered",
             "FTP Login Attempt",
             "HTTP Login Attempt",
+            // It touches more ports than five, as a scan does.
+            "Host Port Scan",
             "MySQL Login Attempt",
             "NTP Monlist Request",
             "SSH Login Attempt",
