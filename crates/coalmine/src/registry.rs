@@ -41,7 +41,11 @@ pub fn events() -> Vec<&'static EventKind> {
 }
 
 fn of_console() -> Vec<&'static EventKind> {
-    coalmine_console::watchdog::KINDS.to_vec()
+    [
+        coalmine_console::watchdog::KINDS,
+        coalmine_console::sweep::KINDS,
+    ]
+    .concat()
 }
 
 /// What the Console is told of it all.

@@ -199,7 +199,12 @@ fn sighting(
 
 async fn record(console: &Shared, sightings: Vec<Sighting>) -> Result<(), Failure> {
     let settings = console.store.settings().console().await?;
-    let engine = Arc::new(Engine::new(settings, &console.catalogue));
+    let engine = Arc::new(Engine::new(
+        settings,
+        &console.catalogue,
+        coalmine_console::scan_ignore::Birds::default(),
+        now(),
+    ));
     let done = console.store.incidents().record(sightings, engine).await?;
     console.changes.send_replace(done.updated_id);
     Ok(())

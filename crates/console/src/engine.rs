@@ -3,13 +3,22 @@
 //! *Invariant:* pure. The same settings and the same incident give the same decision.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use coalmine_core::Sighting;
-use coalmine_core::sighting::PORT_CONTACT;
-use coalmine_store::incidents::{BundleKey, Decide, Decision, NewIncident, OpenIncident};
+use coalmine_core::{Sighting, Subject, Timestamp};
+use coalmine_store::incidents::{
+    BundleKey, Decide, Decision, Horizon, NewIncident, OpenIncident, Swept, Touch,
+};
 use coalmine_store::settings::ConsoleSettings;
 
 use crate::Catalogue;
+use crate::scan_ignore::{Birds, ScanIgnore, is_scan, ports};
+use crate::sweep::{self, Contact};
+
+/// Ports named by one sighting that are looked at.
+const MAX_PORTS: usize = 1_024;
+/// Longest window of sweeps.
+const MAX_WINDOW: Duration = Duration::from_hours(24);
 
 /// Decides by the Console's settings and the catalogue's titles.
 #[derive(Debug)]
@@ -17,11 +26,19 @@ pub struct Engine {
     settings: std::sync::Arc<ConsoleSettings>,
     titles: std::collections::HashMap<&'static str, &'static str>,
     ignored: IgnoreList,
+    scans: ScanIgnore,
+    now: Timestamp,
 }
 
 impl Engine {
-    /// An engine for these settings.
-    pub fn new(settings: std::sync::Arc<ConsoleSettings>, catalogue: &Catalogue) -> Self {
+    /// An engine for these settings and what comes at `now`. `birds` are those whose scans are
+    /// decided on; they may be left out while no scan is ignored.
+    pub fn new(
+        settings: std::sync::Arc<ConsoleSettings>,
+        catalogue: &Catalogue,
+        birds: Birds,
+        now: Timestamp,
+    ) -> Self {
         let titles = catalogue
             .events
             .iter()
@@ -32,18 +49,58 @@ impl Engine {
         } else {
             IgnoreList::default()
         };
+        let scans = ScanIgnore::new(&settings, birds);
         Self {
             settings,
             titles,
             ignored,
+            scans,
+            now,
         }
     }
 
     /// How long after its newest event an incident of `kind` takes another. At least a second, so
     /// that keys, which count seconds, stay few.
-    fn window(&self, kind: &str) -> std::time::Duration {
+    fn window(&self, kind: &str) -> Duration {
         let seconds = self.settings.bundle_windows.get(kind).copied();
-        std::time::Duration::from_secs(seconds.unwrap_or(self.settings.bundle_window).max(1))
+        Duration::from_secs(seconds.unwrap_or(self.settings.bundle_window).max(1))
+    }
+
+    /// Within which time a source must touch a second bird.
+    fn sweep_window(&self) -> Duration {
+        let windows = &self.settings.bundle_windows;
+        windows
+            .get(sweep::SWEEP.key)
+            .map_or(sweep::WINDOW, |seconds| Duration::from_secs(*seconds))
+            .clamp(Duration::from_secs(1), MAX_WINDOW)
+    }
+
+    /// The contacts that a sighting of touched ports tells of, as far as they count.
+    fn contacts(&self, sighting: &Sighting) -> Vec<Contact> {
+        let Subject::Bird(bird) = sighting.subject else {
+            return Vec::new();
+        };
+        if self.now.since(sighting.at) > sweep::LATENESS {
+            return Vec::new();
+        }
+        let at = if sighting.at.since(self.now) > sweep::AHEAD {
+            self.now
+        } else {
+            sighting.at
+        };
+        let source = sighting.src.ip;
+        ports(sighting)
+            .into_iter()
+            .take(MAX_PORTS)
+            .filter(|port| !self.ignored.matches(source, *port))
+            .filter(|port| !self.scans.matches(bird, source, *port))
+            .map(|port| Contact {
+                port,
+                bird,
+                address: sighting.dst.ip,
+                at,
+            })
+            .collect()
     }
 }
 
@@ -54,8 +111,9 @@ impl Decide for Engine {
         key: &BundleKey,
         sighting: &Sighting,
     ) -> Decision {
-        if sighting.kind == PORT_CONTACT || self.ignored.matches(sighting.src.ip, sighting.dst.port)
-        {
+        let is_ignored = self.ignored.matches(sighting.src.ip, sighting.dst.port)
+            || (is_scan(&sighting.kind) && self.scans.ignores(sighting));
+        if is_ignored {
             return Decision::Ignore;
         }
         let window = self.window(&key.kind);
@@ -72,6 +130,21 @@ impl Decide for Engine {
         Decision::Open(NewIncident {
             title: title.unwrap_or(&key.kind).to_owned(),
         })
+    }
+
+    fn horizon(&self) -> Option<Horizon> {
+        let kept = self.sweep_window().saturating_add(sweep::LATENESS);
+        let kept = i64::try_from(kept.as_micros()).unwrap_or(i64::MAX);
+        Some(Horizon {
+            kind: &sweep::SWEEP,
+            now: self.now,
+            forget_before: Timestamp::from_micros(self.now.micros().saturating_sub(kept)),
+        })
+    }
+
+    fn sweeps(&self, known: Vec<Touch>, contacts: &[&Sighting]) -> Swept {
+        let contacts = contacts.iter().flat_map(|sighting| self.contacts(sighting));
+        sweep::consolidate(known, contacts, self.sweep_window())
     }
 }
 

@@ -13,7 +13,7 @@ use coalmine_store::devices::{DeviceReport, DeviceService};
 use coalmine_store::incidents::Recorded;
 
 use crate::engine::Engine;
-use crate::{Console, Shared, now};
+use crate::{Console, Shared, now, scan_ignore};
 
 /// Sightings in one batch; a single larger message is taken whole.
 const MAX_BATCH: usize = 2_000;
@@ -49,8 +49,10 @@ pub async fn record_now(
     console: &Console,
     sightings: impl Into<Arc<[Sighting]>>,
 ) -> Result<Recorded, StoreError> {
+    let sightings = sightings.into();
     let settings = console.store.settings().console().await?;
-    let engine = Arc::new(Engine::new(settings, &console.catalogue));
+    let birds = scan_ignore::birds(&console.store, &settings, &sightings).await?;
+    let engine = Arc::new(Engine::new(settings, &console.catalogue, birds, now()));
     let recorded = console.store.incidents().record(sightings, engine).await?;
     // Two records may end in another order than they committed; the counter never goes back.
     console.changes.send_if_modified(|id| {

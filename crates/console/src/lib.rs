@@ -17,8 +17,10 @@ pub mod engine;
 pub mod ingest;
 pub mod page;
 pub mod reverse;
+pub mod scan_ignore;
 pub mod serve;
 pub mod setup;
+pub mod sweep;
 pub mod watchdog;
 
 use std::sync::Arc;

@@ -67,6 +67,8 @@ pub enum Shape {
     Integer,
     /// An object.
     Object,
+    /// A list of strings.
+    Strings,
 }
 
 impl Shape {
@@ -76,6 +78,7 @@ impl Shape {
             Self::String => "string",
             Self::Integer => "integer",
             Self::Object => "object",
+            Self::Strings => "array of strings",
         }
     }
 }

@@ -728,6 +728,9 @@ fn has_shape(value: &Value, shape: Shape) -> bool {
         Shape::String => value.is_string(),
         Shape::Integer => value.is_i64() || value.is_u64(),
         Shape::Object => value.is_object(),
+        Shape::Strings => value
+            .as_array()
+            .is_some_and(|list| list.iter().all(Value::is_string)),
     }
 }
 

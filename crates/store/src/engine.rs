@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::caches::Caches;
 use crate::driver::{Driver, engine, values};
-use crate::incidents::Memory;
+use crate::incidents::{Memory, Upkeep};
 use crate::sqlite::Sqlite;
 use crate::{Result, StoreError};
 
@@ -25,7 +25,10 @@ const MAX_WAITING: usize = 1024;
 const MAX_GROUP: usize = 256;
 
 /// Migrations in order; the first makes version 1.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_foundation.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_foundation.sql"),
+    include_str!("../migrations/0002_contacts.sql"),
+];
 
 /// A handle to the store; clones share it.
 #[derive(Clone)]
@@ -48,6 +51,8 @@ pub(crate) struct Writer {
     pub(crate) db: Box<dyn Driver>,
     /// Newest incidents, so that a flood costs no look-ups.
     pub(crate) memory: Memory,
+    /// When touched ports were last cleared away.
+    pub(crate) upkeep: Upkeep,
 }
 
 type WriteJob = Box<dyn FnOnce(Result<&mut Writer>) -> Answer + Send>;
@@ -80,6 +85,7 @@ impl Store {
         let writer = Writer {
             db: Box::new(db),
             memory: Memory::default(),
+            upkeep: Upkeep::default(),
         };
         let read_jobs = Arc::new(Mutex::new(read_jobs));
         for _ in 0..READERS {

@@ -2,6 +2,7 @@
 
 mod read;
 mod record;
+mod sweeps;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use crate::Result;
 #[cfg(test)]
 pub(crate) use read::plan;
 pub(crate) use record::{Memory, count};
+pub(crate) use sweeps::Upkeep;
+pub use sweeps::{Horizon, Sweep, Swept, Touch};
 
 /// What decides whether sightings are bundled: one open incident at most for each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +65,13 @@ pub trait Decide: Send + Sync {
     /// ask again with an older one.
     fn decide(&self, open: Option<&OpenIncident>, key: &BundleKey, sighting: &Sighting)
     -> Decision;
+
+    /// How touched ports are remembered; `None` if they aren't.
+    fn horizon(&self) -> Option<Horizon>;
+
+    /// What `contacts`, sightings of touched ports, add to what is known of their one source. The
+    /// same contacts in any order and grouping give the same.
+    fn sweeps(&self, known: Vec<Touch>, contacts: &[&Sighting]) -> Swept;
 }
 
 /// What became of a batch.

@@ -19,7 +19,8 @@ const CONSOLE: &str = "console";
 pub struct ConsoleSettings {
     /// How long after its newest event an incident takes another, in seconds.
     pub bundle_window: u64,
-    /// The same for single event kinds, by key.
+    /// The same for single event kinds, by key. For `consolidatednetworkportscan` it is also the
+    /// time within which a source must touch a second bird: an hour if it isn't there.
     pub bundle_windows: BTreeMap<String, u64>,
     /// Whether sources are looked up in the reverse DNS.
     pub reverse_lookups: bool,
@@ -28,6 +29,11 @@ pub struct ConsoleSettings {
     /// Sources that make no incidents: `ADDRESS`, `ADDRESS:PORT` (destination port), `NETWORK/BITS`,
     /// `NETWORK/BITS:PORT`; IPv6 with a port in brackets; `#` starts a comment.
     pub whitelist: Vec<String>,
+    /// Sources whose port scans make no incidents: `SOURCE` or `SOURCE:PORT,PORT`, where a source
+    /// is `ADDRESS`, `NETWORK/BITS`, `FROM-TO` or, of IPv4, `10.1.2.*`; IPv6 with ports in brackets.
+    pub portscan_ignore: Vec<String>,
+    /// The same for the birds of one flock, by its id.
+    pub portscan_ignore_flocks: BTreeMap<String, Vec<String>>,
     /// What a token event's `type` holds.
     pub token_event_type: TokenEventType,
     /// After how many seconds of silence a bird counts as disconnected.
@@ -42,10 +48,12 @@ impl Default for ConsoleSettings {
     fn default() -> Self {
         Self {
             bundle_window: 60,
-            bundle_windows: BTreeMap::from([("networkportscan".to_owned(), 1000)]),
+            bundle_windows: BTreeMap::from([("consolidatednetworkportscan".to_owned(), 3_600)]),
             reverse_lookups: true,
             whitelist_enabled: true,
             whitelist: Vec::new(),
+            portscan_ignore: Vec::new(),
+            portscan_ignore_flocks: BTreeMap::new(),
             token_event_type: TokenEventType::Kind,
             disconnect_after: 300,
             console_change_alerts: false,

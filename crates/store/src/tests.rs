@@ -12,7 +12,9 @@ use serde_json::value::RawValue;
 
 use crate::Store;
 use crate::devices::DeviceReport;
-use crate::incidents::{BundleKey, Decide, Decision, NewIncident, OpenIncident, Recorded};
+use crate::incidents::{
+    BundleKey, Decide, Decision, Horizon, NewIncident, OpenIncident, Recorded, Swept, Touch,
+};
 
 /// A fresh place for a store; gone when dropped.
 struct Place(tempfile::TempDir);
@@ -73,6 +75,17 @@ impl Decide for Minute {
             _ => Decision::Open(NewIncident {
                 title: format!("{} seen", key.kind),
             }),
+        }
+    }
+
+    fn horizon(&self) -> Option<Horizon> {
+        None
+    }
+
+    fn sweeps(&self, known: Vec<Touch>, _: &[&Sighting]) -> Swept {
+        Swept {
+            touches: known,
+            sweeps: Vec::new(),
         }
     }
 }

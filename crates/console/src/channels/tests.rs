@@ -255,6 +255,7 @@ async fn the_events_hold_what_the_event_kind_declares() {
                 Shape::String => value.is_string(),
                 Shape::Integer => value.is_i64(),
                 Shape::Object => value.is_object(),
+                Shape::Strings => value.is_array(),
             });
             assert!(right, "{} has another shape", field.name);
         }

@@ -34,7 +34,8 @@ fn engine(change: impl FnOnce(&mut ConsoleSettings)) -> Engine {
         decoys: Vec::new(),
         tokens: &[],
     };
-    Engine::new(Arc::new(settings), &catalogue)
+    let now = Timestamp::from_secs(1_700_000_000);
+    Engine::new(Arc::new(settings), &catalogue, Birds::default(), now)
 }
 
 fn key(sighting: &Sighting) -> BundleKey {

@@ -153,7 +153,12 @@ impl Bench {
             })
             .collect();
         let settings = self.console.store.settings().console().await.unwrap();
-        let engine = Engine::new(settings, &self.console.catalogue);
+        let engine = Engine::new(
+            settings,
+            &self.console.catalogue,
+            crate::scan_ignore::Birds::default(),
+            now(),
+        );
         let incidents = self.console.store.incidents();
         let done = incidents.record(sightings, Arc::new(engine)).await.unwrap();
         self.console.changes.send_replace(done.updated_id);
@@ -410,7 +415,12 @@ async fn the_search_finds_by_field_and_says_what_it_does_not_understand() {
 async fn fill(bench: &Bench, incidents: u32) {
     let start = now().secs();
     let settings = bench.console.store.settings().console().await.unwrap();
-    let engine = Arc::new(Engine::new(settings, &bench.console.catalogue));
+    let engine = Arc::new(Engine::new(
+        settings,
+        &bench.console.catalogue,
+        crate::scan_ignore::Birds::default(),
+        now(),
+    ));
     let sightings: Vec<_> = (0..incidents)
         .map(|i| Sighting {
             id: SightingId::from(u128::from(i)),

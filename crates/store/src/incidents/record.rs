@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
+use coalmine_core::sighting::PORT_CONTACT;
 use coalmine_core::{Sighting, Subject, Timestamp};
 use lru::LruCache;
 use md5::{Digest, Md5};
@@ -45,8 +46,8 @@ impl Memory {
 
 /// An incident with what the batch adds to it.
 #[derive(Clone, Copy, Debug)]
-struct Working {
-    row: i64,
+pub(super) struct Working {
+    pub(super) row: i64,
     open: OpenIncident,
     added: u64,
 }
@@ -76,8 +77,15 @@ pub(super) fn record(
         changed: Vec::new(),
         recorded: Recorded::default(),
     };
-    for sighting in sightings {
+    let (contacts, others): (Vec<_>, Vec<_>) = sightings
+        .iter()
+        .partition(|sighting| sighting.kind == PORT_CONTACT);
+    for sighting in others {
         batch.take(sighting, decide)?;
+    }
+    if !contacts.is_empty() {
+        batch.flush()?;
+        batch.sweep(&contacts, decide, &mut writer.upkeep)?;
     }
     batch.finish()
 }
@@ -167,14 +175,14 @@ fn act_on(
 }
 
 /// One batch on its way into the tables.
-struct Batch<'a> {
-    db: &'a mut dyn Driver,
+pub(super) struct Batch<'a> {
+    pub(super) db: &'a mut dyn Driver,
     memory: &'a mut Memory,
     /// The newest incident of each key in this batch; `None` where there is none.
     newest: HashMap<BundleKey, Option<Working>>,
     /// Keys of `newest` with additions, in the order of their first.
     changed: Vec<BundleKey>,
-    recorded: Recorded,
+    pub(super) recorded: Recorded,
 }
 
 impl Batch<'_> {
@@ -293,7 +301,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn insert_event(&mut self, incident: i64, sighting: &Sighting) -> Result<()> {
+    pub(super) fn insert_event(&mut self, incident: i64, sighting: &Sighting) -> Result<()> {
         self.db.execute(
             "INSERT INTO events (sighting, incident, happened, logtype, src_port, dst_port, \
              fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -311,7 +319,12 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn open(&mut self, key: &BundleKey, new: &NewIncident, sighting: &Sighting) -> Result<Working> {
+    pub(super) fn open(
+        &mut self,
+        key: &BundleKey,
+        new: &NewIncident,
+        sighting: &Sighting,
+    ) -> Result<Working> {
         let node_id = node_id(&key.subject);
         let about = about(self.db, &key.subject, &node_id)?;
         let prefix = format!("incident:{}:{}:{}", key.kind, md5_hex(&node_id), key.source);
@@ -360,6 +373,13 @@ impl Batch<'_> {
             }
         }
         Err(engine("name an incident", "all names near are taken"))
+    }
+
+    /// What the tables know of a subject, with its id as they hold it.
+    pub(super) fn about(&mut self, subject: &Subject) -> Result<(String, About)> {
+        let node_id = node_id(subject);
+        let about = about(self.db, subject, &node_id)?;
+        Ok((node_id, about))
     }
 
     /// Writes what incidents have gained so far.
@@ -436,10 +456,10 @@ fn write_back(db: &mut dyn Driver, working: &Working, updated_id: i64) -> Result
 }
 
 /// What the tables know of a bird or token.
-struct About {
-    name: String,
+pub(super) struct About {
+    pub(super) name: String,
     memo: String,
-    flock_id: String,
+    pub(super) flock_id: String,
 }
 
 fn about(db: &mut dyn Driver, subject: &Subject, node_id: &str) -> Result<About> {

@@ -130,7 +130,7 @@ mod cases {
             error,
             StoreError::Newer {
                 found: 77,
-                known: 1
+                known: 2
             }
         );
     }
