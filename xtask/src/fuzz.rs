@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: every decoy against libFuzzer, with the stable compiler.
+//! `cargo xtask fuzz`: every decoy, and the watcher of packets, against libFuzzer, with the stable compiler.
 //!
 //! Only our own crates are compiled for coverage (`fuzz/rustc-with-coverage`); what they depend on is
 //! what the tests were built with.
@@ -18,6 +18,8 @@ const MAX_TIME: u32 = 10;
 const MAX_MEMORY: u32 = 1024;
 /// Spoken by a library over a stream, which made-up bytes alone don't get far with.
 const NOT_OURS: &[&str] = &["ssh"];
+/// Not a decoy: frames for the watcher of packets.
+const PACKETS: &str = "packets";
 
 /// Fuzzes `decoys` (all if none is named) for `seconds` each, as many at once as there are cores.
 /// What is learnt stays in `target/fuzz/<decoy>` for the next run.
@@ -28,7 +30,7 @@ pub fn run(root: &Path, seconds: u32, decoys: &[String]) -> Result<()> {
             bail!("there is no decoy {decoy}; there are {}", all.join(", "));
         }
     }
-    let target = build(root)?;
+    let targets = build(root)?;
     let left = Mutex::new(if decoys.is_empty() {
         all
     } else {
@@ -40,7 +42,7 @@ pub fn run(root: &Path, seconds: u32, decoys: &[String]) -> Result<()> {
         for _ in 0..cores {
             scope.spawn(|| {
                 while let Some(decoy) = left.lock().ok().and_then(|mut left| left.pop()) {
-                    if let Err(error) = one(&target, &decoy, seconds) {
+                    if let Err(error) = one(&targets, &decoy, seconds) {
                         eprintln!("{decoy}: {error:#}");
                         failed.lock().map(|mut failed| failed.push(decoy)).ok();
                     }
@@ -55,9 +57,9 @@ pub fn run(root: &Path, seconds: u32, decoys: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Every decoy's id: the files of the rooms, which a test holds against the registry.
+/// Every decoy's id, and [`PACKETS`]: the files of the rooms, which a test holds against the registry.
 fn all(root: &Path) -> Result<Vec<String>> {
-    let mut ids = Vec::new();
+    let mut ids = vec![PACKETS.to_owned()];
     for room in std::fs::read_dir(root.join("decoys"))? {
         let Ok(files) = std::fs::read_dir(room?.path().join("src")) else {
             continue;
@@ -73,12 +75,18 @@ fn all(root: &Path) -> Result<Vec<String>> {
     Ok(ids)
 }
 
-/// Builds the fuzzer; its path.
-fn build(root: &Path) -> Result<PathBuf> {
+/// The fuzzers.
+struct Targets {
+    decoys: PathBuf,
+    packets: PathBuf,
+}
+
+/// Builds the fuzzers; their paths.
+fn build(root: &Path) -> Result<Targets> {
     // All of the workspace is named so that features, and with them dependencies, are those of the
-    // tests; only the one target is built.
-    let mut command =
-        super::command(&["build", "--release", "--workspace", "--test", "fuzz-decoy"]);
+    // tests; only these targets are built.
+    let mut command = super::command(&["build", "--release", "--workspace"]);
+    command.args(["--test", "fuzz-decoy", "--test", "fuzz-packets"]);
     command
         .arg("--message-format=json-render-diagnostics")
         .env(
@@ -88,18 +96,28 @@ fn build(root: &Path) -> Result<PathBuf> {
         .stderr(Stdio::inherit());
     let output = command.output().context("start cargo")?;
     if !output.status.success() {
-        bail!("the fuzzer doesn't build");
+        bail!("the fuzzers don't build");
     }
     let said = String::from_utf8_lossy(&output.stdout);
-    let built = said.lines().rev().find_map(|line| {
-        let path = line.split_once("\"executable\":\"")?.1.split_once('"')?.0;
-        path.contains("fuzz_decoy").then(|| PathBuf::from(path))
-    });
-    built.context("cargo didn't say where the fuzzer is")
+    let built = |name: &str| {
+        let path = said.lines().rev().find_map(|line| {
+            let path = line.split_once("\"executable\":\"")?.1.split_once('"')?.0;
+            path.contains(name).then(|| PathBuf::from(path))
+        });
+        path.context("cargo didn't say where the fuzzer is")
+    };
+    Ok(Targets {
+        decoys: built("fuzz_decoy")?,
+        packets: built("fuzz_packets")?,
+    })
 }
 
 /// Fuzzes one decoy and says what came of it in a line.
-fn one(fuzzer: &Path, decoy: &str, seconds: u32) -> Result<()> {
+fn one(targets: &Targets, decoy: &str, seconds: u32) -> Result<()> {
+    let fuzzer = match decoy {
+        PACKETS => &targets.packets,
+        _ => &targets.decoys,
+    };
     let begun = Instant::now();
     let release = fuzzer.ancestors().nth(3).unwrap_or(fuzzer);
     let corpus = release.join("fuzz").join(decoy);
