@@ -88,3 +88,22 @@ export function ports(points) {
   }
   return svg;
 }
+
+/** Ports across, birds down, a mark where one was touched: `reach` is [[port, [address…]]…]. */
+export function grid(reach) {
+  const most = 64, birds = [...new Set(reach.flatMap(([, list]) => list))];
+  const columns = reach.slice(0, most), rows = birds.slice(0, most);
+  const left = 120, head = 40, row = 18, wide = Math.min(40, (720 - left) / columns.length), height = head + rows.length * row + 4;
+  const full = columns.filter(([, list]) => list.length === birds.length).length;
+  const words = `Ports and birds: ${reach.length} ports on ${birds.length} birds; ${full} of ${columns.length} ports on every bird.`;
+  const svg = s("svg", { viewBox: `0 0 720 ${height}`, role: "img", "aria-label": words }, s("title", {}, "Ports and birds"), s("desc", {}, words));
+  columns.forEach(([port, list], i) => {
+    const x = left + (i + .5) * wide;
+    svg.append(s("text", { x, y: head - 6, transform: `rotate(-60 ${x} ${head - 6})` }, port));
+    rows.forEach((bird, j) => {
+      if (list.includes(bird)) svg.append(s("circle", { class: "bar hot", cx: x.toFixed(1), cy: head + (j + .5) * row, r: Math.min(5, wide / 2.4).toFixed(1) }, s("title", {}, `port ${port}, ${bird}`)));
+    });
+  });
+  rows.forEach((bird, j) => svg.append(s("line", { class: "axis", x1: left, x2: left + columns.length * wide, y1: head + (j + 1) * row, y2: head + (j + 1) * row }), s("text", { x: left - 8, y: head + (j + .5) * row + 4, "text-anchor": "end" }, bird)));
+  return svg;
+}

@@ -1,7 +1,7 @@
 // One incident: facts, timeline, what was tried, what it means, every event.
 import { announce, confirm, copyButton, failure, h, toast } from "./dom.js";
 import { page, post, remove } from "./api.js";
-import { histogram, ports } from "./charts.js";
+import { grid, histogram, ports } from "./charts.js";
 import { ignoreSuch } from "./ignore.js";
 import { inert, value } from "./text.js";
 import { time } from "./time.js";
@@ -104,6 +104,13 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
 
   function scan() {
     if (shown.ports.length === 0) return null;
+    if (shown.reach.length > 0) {
+      const birds = new Set(shown.reach.flatMap(([, birds]) => birds));
+      return h("section", {}, h("h2", {}, "Ports and birds"),
+        h("p", {}, `A sweep: ${count(shown.reach.length, "port")} on ${count(birds.size, "bird")}.`), grid(shown.reach),
+        h("details", {}, h("summary", {}, "As a table"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Birds by port" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Port"), h("th", { scope: "col" }, "Birds"))),
+          h("tbody", {}, shown.reach.map(([port, birds]) => h("tr", {}, h("th", { scope: "row" }, port), h("td", {}, inert(birds.join(", "))))))))));
+    }
     return h("section", {}, h("h2", {}, "Ports against time"), ports(shown.ports), h("p", { class: "small" }, "Ports: ", inert([...new Set(shown.ports.map(([, port]) => port))].sort((a, b) => a - b).join(", "))));
   }
 
@@ -164,6 +171,10 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
 
   load();
   return { refresh: load, close() { closed = true; } };
+}
+
+function count(n, what) {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
 /** JSON keeps its line breaks; its strings have their controls escaped already. */

@@ -109,6 +109,7 @@ fn console(dir: &std::path::Path) -> Result<Shared, Failure> {
         events: kinds! {
             "sshlogin" "SSH Login Attempt" 4002, "ftplogin" "FTP Login Attempt" 2000,
             "mysqllogin" "MySQL Login Attempt" 8001, "hostportscan" "Host Port Scan" 5003,
+            "consolidatednetworkportscan" "Consolidated Network Port Scan" 5007,
             "smbfileopen" "Shared File Opened" 5000, "httplogin" "HTTP Login Attempt" 3001,
             "httpload" "HTTP Page Load" 3000, "telnetlogin" "Telnet Login Attempt" 6001,
             "tftp" "TFTP Request" 10001, "modbus" "ModBus Request" 18002,
@@ -294,6 +295,27 @@ async fn history(console: &Shared) -> Result<(), Failure> {
             json!({"USER": "CORP\\j.miller", "FILENAME": file, "SHARENAME": "Shared", "STATUS": "success"}),
         )?;
     }
+    for number in 2..7 {
+        for (step, ports) in [(0, "22,80,443,445"), (9, "3389,8080")] {
+            if number < 5 || step == 0 {
+                add(
+                    ago(600 - i64::from(number) - step),
+                    Subject::Bird(bird(number)),
+                    [10, 1, 8, number],
+                    ("hostportscan", 5003, 0),
+                    json!({"ports": format!("21,23,25,{ports}")}),
+                )?;
+            }
+        }
+    }
+    add(
+        ago(590),
+        Subject::Bird(bird(2)),
+        [10, 1, 8, 9],
+        ("consolidatednetworkportscan", 5007, 22),
+        json!({"22": ["10.1.4.2", "10.1.4.3", "10.1.4.4", "10.1.4.5"], "80": ["10.1.4.2", "10.1.4.3"],
+            "443": ["10.1.4.2", "10.1.4.3", "10.1.4.4", "10.1.4.5"], "3389": ["10.1.4.4", "10.1.4.5"]}),
+    )?;
     add(
         ago(5_400),
         Subject::Bird(bird(4)),

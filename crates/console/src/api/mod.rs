@@ -20,6 +20,7 @@ mod flocks;
 mod history;
 mod incidents;
 mod keys;
+mod scan_ignore;
 mod search;
 mod settings;
 mod system;

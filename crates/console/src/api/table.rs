@@ -8,7 +8,8 @@ use futures_util::future::BoxFuture;
 
 use super::answer::{Answer, ApiError};
 use super::{
-    Ask, audit, devices, flocks, history, incidents, keys, search, settings, system, tokens,
+    Ask, audit, devices, flocks, history, incidents, keys, scan_ignore, search, settings, system,
+    tokens,
 };
 
 /// What answers a request.
@@ -180,6 +181,7 @@ pub static GROUPS: &[(&str, &[Endpoint])] = &[
     ("Token factories", tokens::factory::ENDPOINTS),
     ("Flocks", flocks::ENDPOINTS),
     ("Settings", settings::ENDPOINTS),
+    ("Ignored port scans", scan_ignore::ENDPOINTS),
     ("API keys", keys::ENDPOINTS),
     ("Audit trail", audit::ENDPOINTS),
 ];

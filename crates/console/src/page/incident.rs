@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::inert::inert;
 use super::rows::{Row, buckets, iso, rows, std};
 use super::words::advice;
+use crate::sweep::SWEEP;
 
 /// Events read to count what was tried.
 const MAX_READ: usize = 5_000;
@@ -51,8 +52,10 @@ pub struct Detail {
     pub tried: Vec<Tried>,
     /// Hashes for a cracking tool.
     pub hashes: Vec<Hash>,
-    /// Ports touched: milliseconds, port.
+    /// Ports touched, each when it was first told: milliseconds, port.
     pub ports: Vec<(i64, u16)>,
+    /// Birds touched on each port, where there are several; by port.
+    pub reach: Vec<(u16, Vec<IpAddr>)>,
     /// Files asked for.
     pub files: Vec<String>,
     /// The oldest events.
@@ -194,6 +197,7 @@ pub async fn detail(
         tried: seen.tried,
         hashes: seen.hashes,
         ports: seen.ports,
+        reach: seen.reach,
         files: seen.files,
         cursor: (events.len() > MAX_EVENTS).then_some(MAX_EVENTS),
         events: events.iter().take(MAX_EVENTS).map(Event::new).collect(),
@@ -356,6 +360,7 @@ struct Seen {
     tried: Vec<Tried>,
     hashes: Vec<Hash>,
     ports: Vec<(i64, u16)>,
+    reach: Vec<(u16, Vec<IpAddr>)>,
     files: Vec<String>,
 }
 
@@ -365,6 +370,9 @@ impl Seen {
         let mut hashes = std::collections::BTreeSet::new();
         let mut files = std::collections::BTreeSet::new();
         let mut ports = Vec::new();
+        let mut reach = Vec::new();
+        // Each event of a scan lists the ports of those before it, too.
+        let mut told = std::collections::HashSet::new();
         for event in events {
             let fields = fields(event);
             let password = ["PASSWORD", "password"]
@@ -392,9 +400,12 @@ impl Seen {
                 files.insert(cut(file));
             }
             for port in scanned(kind, &fields) {
-                if ports.len() < MAX_DIFFERENT {
+                if ports.len() < MAX_DIFFERENT && told.insert(port) {
                     ports.push((event.at.millis(), port));
                 }
+            }
+            if kind == SWEEP.key {
+                reach = reached(&fields);
             }
         }
         let mut tried: Vec<Tried> = tried
@@ -410,6 +421,7 @@ impl Seen {
             tried,
             hashes: hashes.into_iter().collect(),
             ports,
+            reach,
             files: files.into_iter().collect(),
         }
     }
@@ -460,6 +472,21 @@ fn scanned(kind: &str, fields: &Map<String, Value>) -> Vec<u16> {
     }
 }
 
+/// Birds touched on each port, as the event of a sweep says, by port.
+fn reached(fields: &Map<String, Value>) -> Vec<(u16, Vec<IpAddr>)> {
+    let mut reach: Vec<(u16, Vec<IpAddr>)> = fields
+        .iter()
+        .filter_map(|(port, birds)| {
+            let birds = birds.as_array()?.iter().filter_map(Value::as_str);
+            let birds = birds.filter_map(|bird| bird.parse().ok()).collect();
+            Some((port.parse().ok()?, birds))
+        })
+        .take(MAX_DIFFERENT)
+        .collect();
+    reach.sort_unstable();
+    reach
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -496,6 +523,29 @@ mod tests {
         let fields = object(&serde_json::json!({"22": ["192.0.2.1"], "no": []}));
         assert_eq!(scanned("consolidatednetworkportscan", &fields), [22]);
         assert!(scanned("sshlogin", &fields).is_empty());
+    }
+
+    #[test]
+    fn sweeps_name_their_birds_by_port() {
+        let fields = object(&serde_json::json!({"443": ["192.0.2.1", "192.0.2.2"],
+            "22": ["192.0.2.1", "x", 3], "no": ["192.0.2.1"], "80": 1}));
+        let (one, two): (IpAddr, IpAddr) = ([192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        assert_eq!(reached(&fields), [(22, vec![one]), (443, vec![one, two])]);
+    }
+
+    #[test]
+    fn a_port_is_drawn_when_it_was_first_told() {
+        let event = |secs: i64, ports: &str| StoredEvent {
+            id: coalmine_core::SightingId::nil(),
+            at: coalmine_core::Timestamp::from_secs(secs),
+            logtype: 5003,
+            src_port: 0,
+            dst_port: 0,
+            fields: RawValue::from_string(format!(r#"{{"ports":"{ports}"}}"#)).unwrap(),
+        };
+        let seen = Seen::of("hostportscan", &[event(1, "22,80"), event(3, "22,80,443")]);
+        assert_eq!(seen.ports, [(1_000, 22), (1_000, 80), (3_000, 443)]);
+        assert!(seen.reach.is_empty());
     }
 
     #[test]

@@ -736,3 +736,56 @@ async fn there_is_no_licence_to_run_out() {
     assert_eq!(got["devices"]["used"], 1);
     assert!(got["devices"]["total"].as_i64().unwrap() > 1_000_000);
 }
+
+#[tokio::test]
+async fn port_scans_alone_can_be_ignored() {
+    let bench = Bench::new().await;
+    let flock = ("flock_id", "flock:default");
+    let add = "settings/portscan_ignore/add";
+    let got = bench.post(add, &[("entry", "10.0.0.*:445,135")]).await;
+    assert_eq!(got["entry"], "10.0.0.0/24:135,445");
+    let got = bench
+        .call("POST", add, &[("entry", "10.0.0.0/24:135,445")])
+        .await;
+    assert_eq!(got.json["result"], "failure");
+    let of_flock = [flock, ("entry", "10.0.0.9")];
+    bench
+        .post("flock/settings/portscan_ignore/add", &of_flock)
+        .await;
+    let got = bench.get("settings/portscan_ignore", &[]).await;
+    assert_eq!(
+        got,
+        json!({
+            "portscan_ignore": ["10.0.0.0/24:135,445"],
+            "portscan_ignore_flocks": {"flock:default": ["10.0.0.9"]},
+            "result": "success",
+        })
+    );
+    for (path, params, status) in [
+        (add, vec![("entry", "nonsense")], 400),
+        (add, vec![], 400),
+        (
+            "settings/portscan_ignore/remove",
+            vec![("entry", "10.9.9.9")],
+            404,
+        ),
+        (
+            "flock/settings/portscan_ignore/add",
+            vec![("flock_id", "flock:none"), ("entry", "10.9.9.9")],
+            404,
+        ),
+    ] {
+        let got = bench.call("POST", path, &params).await;
+        assert_eq!(got.status, status, "{path} {params:?}");
+    }
+    let remove = "settings/portscan_ignore/remove";
+    bench.post(remove, &[("entry", "10.0.0.*:135,445")]).await;
+    bench
+        .post("flock/settings/portscan_ignore/remove", &of_flock)
+        .await;
+    let got = bench.get("settings/portscan_ignore", &[]).await;
+    assert_eq!(
+        (&got["portscan_ignore"], &got["portscan_ignore_flocks"]),
+        (&json!([]), &json!({}))
+    );
+}
