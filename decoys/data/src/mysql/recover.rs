@@ -12,9 +12,12 @@ use sha1::{Digest, Sha1};
 
 use super::MAX_USER;
 
-/// Searches of the whole list in one second; beyond, only frequent passwords and those made from
-/// the user's name are tried, so that a flood doesn't cost a core.
-const MAX_WHOLE_SEARCHES: u32 = 50;
+/// Searches of the whole list that can be saved up, so that an attack by a list of passwords is
+/// searched to its end. Beyond, only frequent passwords and those made from the user's name are
+/// tried, so that a flood doesn't cost a core: a whole search takes about 0.7 ms.
+const MAX_SAVED_SEARCHES: u32 = 2_000;
+/// Searches of the whole list that each second adds.
+const SEARCHES_A_SECOND: u32 = 200;
 /// SHA-1 begins with this (FIPS 180-4 section 5.3.1).
 const START: [u32; 5] = [
     0x6745_2301,
@@ -26,11 +29,12 @@ const START: [u32; 5] = [
 
 /// Searches for passwords, as many as there is time for.
 #[derive(Default)]
-pub struct Searches(Mutex<Second>);
+pub struct Searches(Mutex<Saved>);
 
-/// Whole searches of a second.
+/// Whole searches that may still be made.
 #[derive(Default)]
-struct Second {
+struct Saved {
+    /// The second that was last added.
     at: i64,
     searches: u32,
 }
@@ -68,17 +72,17 @@ impl Searches {
         search(rest, salt, hash).map(|known| known.password.clone())
     }
 
-    /// Whether there is time for a whole search in the second of `now`.
+    /// Whether a whole search may be made at `now`; takes it from those saved.
     fn may_search(&self, now: Timestamp) -> bool {
-        let mut second = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if second.at != now.secs() {
-            *second = Second {
-                at: now.secs(),
-                searches: 0,
-            };
-        }
-        second.searches = second.searches.saturating_add(1);
-        second.searches <= MAX_WHOLE_SEARCHES
+        let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back adds nothing.
+        let passed = u32::try_from(now.secs().saturating_sub(saved.at)).unwrap_or_default();
+        let more = passed.saturating_mul(SEARCHES_A_SECOND);
+        saved.searches = saved.searches.saturating_add(more).min(MAX_SAVED_SEARCHES);
+        saved.at = now.secs();
+        let left = saved.searches.checked_sub(1);
+        saved.searches = left.unwrap_or_default();
+        left.is_some()
     }
 }
 
@@ -154,14 +158,15 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_gets_the_frequent_passwords_and_the_next_second_all() {
+    fn a_flood_gets_the_frequent_passwords_and_the_next_second_more() {
         let searches = Searches::default();
         let salt = *b"abcdefghijklmnopqrst";
         let now = Timestamp::from_secs(1_790_000_000);
         let find =
             |password: &str, now| searches.recover(&salt, &hash(password, &salt), "app", now);
-        for _ in 0..MAX_WHOLE_SEARCHES {
-            assert_eq!(find("Oracle2024", now).as_deref(), Some("Oracle2024"));
+        assert_eq!(find("Oracle2024", now).as_deref(), Some("Oracle2024"));
+        for _ in 1..MAX_SAVED_SEARCHES {
+            assert!(searches.may_search(now));
         }
         assert_eq!(find("Oracle2024", now), None);
         for password in ["123456", "P@ssw0rd", "root", "App2024", "ppa"] {
@@ -170,6 +175,24 @@ mod tests {
         let later = now.plus(std::time::Duration::from_secs(1));
         assert_eq!(find("Oracle2024", later).as_deref(), Some("Oracle2024"));
         assert_eq!(find("xK9#vq", later), None);
+        for _ in 2..SEARCHES_A_SECOND {
+            assert!(searches.may_search(later));
+        }
+        assert!(!searches.may_search(later));
+        assert!(!searches.may_search(now), "the clock was set back");
+    }
+
+    #[test]
+    fn searches_are_saved_up_to_a_limit() {
+        let searches = Searches::default();
+        let made = |secs| {
+            let now = Timestamp::from_secs(secs);
+            std::iter::from_fn(|| searches.may_search(now).then_some(())).count()
+        };
+        let most = usize::try_from(MAX_SAVED_SEARCHES).unwrap();
+        assert_eq!(made(1_790_000_000), most);
+        assert_eq!(made(1_790_000_002), 400);
+        assert_eq!(made(1_890_000_000), most);
     }
 
     #[test]
