@@ -26,6 +26,12 @@ use ident::Verdict;
 
 /// Refusals until the peer is sent away; Debian's `MaxAuthTries`.
 const MAX_TRIES: u32 = 6;
+/// The same for Dropbear; its `MAX_AUTH_TRIES`.
+const MAX_DROPBEAR_TRIES: u32 = 10;
+/// How the version of a Dropbear server begins.
+const DROPBEAR: &str = "SSH-2.0-dropbear";
+/// How long Dropbear waits before a refusal, in microseconds.
+const DROPBEAR_DELAY: (u64, u64) = (250_000, 350_000);
 /// Longest banner before the login, in bytes.
 const MAX_BANNER: usize = 4096;
 /// Most watched credentials.
@@ -35,7 +41,7 @@ const MAX_WATCHED: usize = 1000;
 pub static KIND: DecoyKind = DecoyKind {
     id: "ssh",
     title: "SSH server",
-    doc: "Pretends to be an OpenSSH server.\n\
+    doc: "Pretends to be an OpenSSH or Dropbear server.\n\
           Captures user names, passwords, public keys and the client's version.\n\
           Nobody ever gets in.\n",
     transports: &[Transport::Tcp],
@@ -79,13 +85,15 @@ settings! {
     /// Settings of the SSH decoy.
     pub struct SshSettings {
         /// The version string, from `SSH-2.0-` on.
+        /// One of Dropbear, like `SSH-2.0-dropbear_2022.83`, brings its algorithms, tries and
+        /// delays.
         version: String => "version" = "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10".to_owned(), ident_line;
         /// Text that clients show before the login; empty for none.
         preauth_banner: String => "preauth_banner" = String::new(), banner;
         /// Whether prompts (keyboard-interactive) are offered beside passwords and keys.
         keyboard_interactive: bool => "keyboard_interactive" = false, any;
         /// How long a wrong password is refused, in milliseconds, give or take a quarter.
-        /// Debian's PAM takes 2000.
+        /// Debian's PAM takes 2000. Dropbear takes 250 to 350, or less where less is set.
         auth_delay_ms: u16 => "auth_delay_ms" = 2000, pause;
         /// Whether connections and client versions are reported too.
         connection_alerts: bool => "connection_alerts" = false, any;
@@ -93,6 +101,12 @@ settings! {
         watched: bool => "watched_credentials.enabled" = false, any;
         /// The watched credentials: `user:password`, or `user` for all attempts of that user.
         watch_list: Vec<String> => "watched_credentials.items" = Vec::new(), watch_list;
+    }
+}
+
+impl SshSettings {
+    fn is_dropbear(&self) -> bool {
+        self.version.starts_with(DROPBEAR)
     }
 }
 
@@ -125,8 +139,14 @@ fn build(given: &Map<String, Value>, bird: &Arc<Bird>) -> Result<Service, Vec<Fa
     let settings = SshSettings::parse(given)?;
     let banner = settings.preauth_banner.trim_end_matches(['\r', '\n']);
     let banner = (!banner.is_empty()).then(|| format!("{banner}\n"));
+    let algorithms = if settings.is_dropbear() {
+        engine::dropbear()
+    } else {
+        engine::openssh()
+    };
     let engine = Engine::new(
         &settings.version,
+        algorithms,
         banner,
         settings.keyboard_interactive,
         keys::host_keys(bird)?,
@@ -196,6 +216,7 @@ async fn serve(
     };
     match verdict {
         Verdict::Drop => {}
+        Verdict::Refuse(_) if server.settings.is_dropbear() => {}
         Verdict::Refuse(text) => {
             // OpenSSH writes the line end apart and hangs up; where input is left unread the
             // reset overtakes it.
@@ -259,7 +280,18 @@ impl Visitor {
 
     /// Waits as OpenSSH does before it refuses: a time of its own for each user, doubled until it
     /// hides how long the check took; for passwords that is PAM's random delay.
+    ///
+    /// Dropbear waits a random time, whatever was tried.
     async fn stall(&self, user: &str, began: Instant, password: bool) {
+        if self.server.settings.is_dropbear() {
+            let (least, most) = DROPBEAR_DELAY;
+            let drawn = self
+                .luck
+                .number(&format!("delay {}", self.tries), least, most);
+            let limit = u64::from(self.server.settings.auth_delay_ms).saturating_mul(1000);
+            let until = began + Duration::from_micros(drawn.min(limit));
+            return tokio::time::sleep_until(until).await;
+        }
         let checked = if password {
             let mean = u64::from(self.server.settings.auth_delay_ms).saturating_mul(1000);
             let label = format!("delay {}", self.tries);
@@ -294,6 +326,10 @@ impl Judge for Visitor {
                 Attempt::Password(password) => self.report(&user, Some(password), None).await,
                 Attempt::Key(key) => self.report(&user, None, Some(key)).await,
             }
+            let dropbear = self.server.settings.is_dropbear();
+            if known != user && dropbear {
+                return Outcome::Close;
+            }
             if known != user {
                 return Outcome::Disconnect(format!(
                     "Change of username or service not allowed: \
@@ -306,7 +342,10 @@ impl Judge for Visitor {
             if !free {
                 self.failures = self.failures.saturating_add(1);
             }
-            if self.failures >= MAX_TRIES {
+            if dropbear && self.failures >= MAX_DROPBEAR_TRIES {
+                return Outcome::Close;
+            }
+            if !dropbear && self.failures >= MAX_TRIES {
                 return Outcome::Disconnect("Too many authentication failures".to_owned());
             }
             Outcome::Fail

@@ -43,6 +43,8 @@ pub enum Outcome {
     Fail,
     /// The refusal, then a disconnect with this text.
     Disconnect(String),
+    /// The end of the connection without a word.
+    Close,
 }
 
 /// Who is asked about every attempt; the answer is given when the reply may leave.
@@ -52,9 +54,10 @@ pub trait Judge: Send + 'static {
 }
 
 impl Engine {
-    /// An engine that calls itself `version`.
+    /// An engine that calls itself `version` and offers `algorithms`.
     pub fn new(
         version: &str,
+        algorithms: Preferred,
         banner: Option<String>,
         prompts: bool,
         keys: Vec<PrivateKey>,
@@ -73,7 +76,7 @@ impl Engine {
             maximum_packet_size: 32 * 1024,
             channel_buffer_size: 1,
             event_buffer_size: 4,
-            preferred: preferred(),
+            preferred: algorithms,
             // Counted by the judge.
             max_auth_attempts: 0,
             inactivity_timeout: Some(Duration::from_secs(120)),
@@ -130,7 +133,7 @@ impl Engine {
 }
 
 /// OpenSSH 9.2's lists and order, as far as the engine knows their members.
-fn preferred() -> Preferred {
+pub fn openssh() -> Preferred {
     Preferred {
         kex: Cow::Borrowed(&[
             kex::CURVE25519,
@@ -177,6 +180,38 @@ fn preferred() -> Preferred {
     }
 }
 
+/// Dropbear 2022.83's lists and order, as far as the engine knows their members.
+pub fn dropbear() -> Preferred {
+    Preferred {
+        kex: Cow::Borrowed(&[
+            kex::CURVE25519,
+            kex::CURVE25519_PRE_RFC_8731,
+            kex::ECDH_SHA2_NISTP521,
+            kex::ECDH_SHA2_NISTP384,
+            kex::ECDH_SHA2_NISTP256,
+            kex::DH_G14_SHA256,
+            kex::DH_G14_SHA1,
+            kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+        ]),
+        key: Cow::Borrowed(&[
+            Algorithm::Ed25519,
+            Algorithm::Ecdsa {
+                curve: EcdsaCurve::NistP256,
+            },
+            Algorithm::Rsa {
+                hash: Some(HashAlg::Sha256),
+            },
+        ]),
+        cipher: Cow::Borrowed(&[
+            cipher::CHACHA20_POLY1305,
+            cipher::AES_128_CTR,
+            cipher::AES_256_CTR,
+        ]),
+        mac: Cow::Borrowed(&[mac::HMAC_SHA1, mac::HMAC_SHA256]),
+        ..openssh()
+    }
+}
+
 /// The library's handler: turns its callbacks into attempts.
 struct Talk<J> {
     judge: J,
@@ -189,6 +224,9 @@ struct Talk<J> {
 impl<J: Judge> Talk<J> {
     async fn refuse(&mut self, user: &str, attempt: Attempt) -> Result<Auth, russh::Error> {
         let outcome = self.judge.attempt(user.to_owned(), attempt).await;
+        if matches!(outcome, Outcome::Close) {
+            return Err(russh::Error::Disconnect);
+        }
         if let (Outcome::Disconnect(text), Some(handle)) = (outcome, self.handle.get()) {
             let _ = handle
                 .disconnect(Disconnect::ProtocolError, text, String::new())

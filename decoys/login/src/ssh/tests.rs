@@ -106,6 +106,67 @@ async fn six_refusals_end_the_conversation() {
     assert_eq!(book.0.lock().unwrap().len(), 6);
 }
 
+/// Whether a refusal came; the library takes the end of the connection for one without methods.
+fn is_answered(outcome: &Result<AuthResult, russh::Error>) -> bool {
+    matches!(outcome, Ok(AuthResult::Failure { remaining_methods, .. }) if !remaining_methods.is_empty())
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropbear_closes_at_the_tenth_wrong_password_without_a_word() {
+    let (book, mut session) = client(&json!({"version": "SSH-2.0-dropbear_2022.83"})).await;
+    let mut times = Vec::new();
+    for n in 0..9 {
+        let began = Instant::now();
+        let outcome = session
+            .authenticate_password("root", format!("pw{n}"))
+            .await;
+        assert!(matches!(outcome, Ok(AuthResult::Failure { .. })));
+        times.push(began.elapsed().as_millis());
+    }
+    assert!(times.iter().all(|t| (250..360).contains(t)), "{times:?}");
+    times.dedup();
+    assert!(times.len() > 4, "they should be random: {times:?}");
+    let tenth = session.authenticate_password("root", "pw9").await;
+    assert!(!is_answered(&tenth), "{tenth:?}");
+    assert_eq!(book.0.lock().unwrap().len(), 10);
+
+    // So does another user.
+    let (_, mut session) = client(&json!({"version": "SSH-2.0-dropbear_2022.83"})).await;
+    let first = session.authenticate_password("root", "x").await;
+    assert!(is_answered(&first), "{first:?}");
+    let other = session.authenticate_password("admin", "x").await;
+    assert!(!is_answered(&other), "{other:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropbear_offers_its_own_algorithms_and_tells_no_errors() {
+    let settings = json!({"version": "SSH-2.0-dropbear_2022.83"});
+    let hello = b"SSH-2.0-dropbear_2022.83\r\n";
+    let heard = |ident: &'static [u8]| {
+        let (_, mut near) = connect(&settings);
+        async move {
+            near.write_all(ident).await.unwrap();
+            let mut heard = Vec::new();
+            let all = near.read_to_end(&mut heard);
+            let closed = tokio::time::timeout(Duration::from_secs(5), all).await;
+            (heard, closed.is_ok())
+        }
+    };
+    assert_eq!(heard(b"SSH-1.5-x\r\n").await, (hello.to_vec(), true));
+    let (offer, closed) = heard(b"SSH-2.0-x\r\n").await;
+    assert!(!closed);
+    let offer = String::from_utf8_lossy(&offer);
+    for list in [
+        "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp521,ecdh-sha2-nistp384,\
+         ecdh-sha2-nistp256,diffie-hellman-group14-sha256,diffie-hellman-group14-sha1,",
+        "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-256",
+        "chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr",
+        "hmac-sha1,hmac-sha2-256",
+    ] {
+        assert!(offer.contains(list), "{list} isn't in {offer}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_user_on_the_same_connection_ends_it() {
     let (book, mut session) = client(&json!({"auth_delay_ms": 0})).await;
