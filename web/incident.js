@@ -111,7 +111,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
         h("details", {}, h("summary", {}, "As a table"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Birds by port" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Port"), h("th", { scope: "col" }, "Birds"))),
           h("tbody", {}, shown.reach.map(([port, birds]) => h("tr", {}, h("th", { scope: "row" }, port), h("td", {}, inert(birds.join(", "))))))))));
     }
-    return h("section", {}, h("h2", {}, "Ports against time"), ports(shown.ports), h("p", { class: "small" }, "Ports: ", inert([...new Set(shown.ports.map(([, port]) => port))].sort((a, b) => a - b).join(", "))));
+    return h("section", {}, h("h2", {}, "Ports against time"), h("p", {}, `A scan: ${count(shown.ports.length, "port")} of one bird.`), ports(shown.ports), h("p", { class: "small" }, "Ports: ", inert([...new Set(shown.ports.map(([, port]) => port))].sort((a, b) => a - b).join(", "))));
   }
 
   function files() {
