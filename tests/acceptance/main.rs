@@ -14,6 +14,7 @@ mod console;
 mod durability;
 mod ftp;
 mod git;
+mod guessers;
 mod hostile;
 mod http;
 mod httpproxy;
