@@ -2,6 +2,10 @@
 //!
 //! For decoys that see only what a password was mixed into: they try these against it.
 
+use std::sync::{Mutex, PoisonError};
+
+use crate::Timestamp;
+
 /// Words that are tried as they are, in capitals, capitalised, and with each of [`ENDINGS`].
 const WORDS: &str = "admin administrator root toor password passwd pass passw0rd p@ssword p@ssw0rd \
     pa55word pa$$word welcome login user guest test testing demo default changeme change secret \
@@ -74,6 +78,35 @@ const OTHERS: &str = "0 1 12 123 1234 12345 123456 1234567 12345678 123456789 12
     x y z a b c q w e r t p s d 1a a1 aa ab xx xxx xxxx xxxxxx zzz zzzz zzzzzz qq qqq qqqq qqqqqq \
     foobar foo bar baz hacker hack h4ck3r l33t 1337 31337 god gandalf frodo bilbo merlin sauron";
 
+/// Searches through the list that may still be made: trying it all costs milliseconds, which a flood
+/// of logins mustn't multiply.
+#[derive(Debug, Default)]
+pub struct Searches(Mutex<Saved>);
+
+/// Searches saved up.
+#[derive(Debug, Default)]
+struct Saved {
+    /// The second that was last added.
+    at: i64,
+    searches: u32,
+}
+
+impl Searches {
+    /// Whether a search may be made at `now`; takes it from those saved. Each second adds
+    /// `a_second`, up to `most`.
+    pub fn may_search(&self, a_second: u32, most: u32, now: Timestamp) -> bool {
+        let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back adds nothing.
+        let passed = u32::try_from(now.secs().saturating_sub(saved.at)).unwrap_or_default();
+        let more = passed.saturating_mul(a_second);
+        saved.searches = saved.searches.saturating_add(more).min(most);
+        saved.at = now.secs();
+        let left = saved.searches.checked_sub(1);
+        saved.searches = left.unwrap_or_default();
+        left.is_some()
+    }
+}
+
 /// Every password of the list, some more than once: [`frequent`] first.
 pub fn common() -> impl Iterator<Item = String> {
     let ended = words().flat_map(|word| {
@@ -119,4 +152,21 @@ pub fn from_name(name: &str) -> impl Iterator<Item = String> {
     let doubled = format!("{name}{name}");
     let turned = name.chars().rev().collect();
     bare.into_iter().chain(ended).chain([doubled, turned])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_are_saved_up_and_spent() {
+        let searches = Searches::default();
+        let allowed = |secs| {
+            let may = |_: &u32| searches.may_search(3, 5, Timestamp::from_secs(secs));
+            (0..9).filter(may).count()
+        };
+        assert_eq!([allowed(100), allowed(100), allowed(101)], [5, 0, 3]);
+        // A clock that was set back.
+        assert_eq!([allowed(50), allowed(51)], [0, 3]);
+    }
 }

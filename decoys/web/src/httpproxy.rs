@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::decoy::{Limits, Poke, Session, Sessions, Step, Transport};
+use coalmine_core::passwords::Searches;
 use coalmine_core::settings::{any, one_line};
 use coalmine_core::{Context, DecoyKind, Event, Out, Service};
 
@@ -52,7 +53,10 @@ pub static KIND: DecoyKind = DecoyKind {
                 name: or(&bird.name.to_uppercase()),
             }),
         };
-        Ok(Service::sessions(Proxy(Arc::new(skin))))
+        Ok(Service::sessions(Proxy {
+            skin: Arc::new(skin),
+            searches: Arc::default(),
+        }))
     },
     limits: Limits {
         input: 2 * request::MAX_HEAD,
@@ -102,10 +106,13 @@ coalmine_core::event! {
     }
 }
 
-struct Proxy(Arc<Skin>);
+struct Proxy {
+    skin: Arc<Skin>,
+    searches: Arc<Searches>,
+}
 
 impl Sessions for Proxy {
     fn open(&self, context: &Context, out: &mut Out) -> Box<dyn Session> {
-        Box::new(Connection::open(&self.0, context, out))
+        Box::new(Connection::open(&self.skin, &self.searches, context, out))
     }
 }

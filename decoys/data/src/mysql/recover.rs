@@ -4,7 +4,7 @@
 //! password are computed once; a login then costs one round of SHA-1 for each.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use coalmine_core::{Timestamp, passwords};
 use sha1::block_api::compress;
@@ -29,15 +29,7 @@ const START: [u32; 5] = [
 
 /// Searches for passwords, as many as there is time for.
 #[derive(Default)]
-pub struct Searches(Mutex<Saved>);
-
-/// Whole searches that may still be made.
-#[derive(Default)]
-struct Saved {
-    /// The second that was last added.
-    at: i64,
-    searches: u32,
-}
+pub struct Searches(passwords::Searches);
 
 impl Searches {
     /// The password behind `hash`, if it's a common one or made from the name `user`.
@@ -72,17 +64,10 @@ impl Searches {
         search(rest, salt, hash).map(|known| known.password.clone())
     }
 
-    /// Whether a whole search may be made at `now`; takes it from those saved.
+    /// Whether there is time for a whole search.
     fn may_search(&self, now: Timestamp) -> bool {
-        let mut saved = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back adds nothing.
-        let passed = u32::try_from(now.secs().saturating_sub(saved.at)).unwrap_or_default();
-        let more = passed.saturating_mul(SEARCHES_A_SECOND);
-        saved.searches = saved.searches.saturating_add(more).min(MAX_SAVED_SEARCHES);
-        saved.at = now.secs();
-        let left = saved.searches.checked_sub(1);
-        saved.searches = left.unwrap_or_default();
-        left.is_some()
+        self.0
+            .may_search(SEARCHES_A_SECOND, MAX_SAVED_SEARCHES, now)
     }
 }
 

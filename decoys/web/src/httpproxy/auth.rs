@@ -5,13 +5,20 @@ use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use coalmine_core::passwords::{self, Searches};
 use coalmine_core::text::printable;
-use coalmine_core::{Seed, Timestamp, passwords};
+use coalmine_core::{Seed, Timestamp};
 use md5::{Digest as _, Md5};
 
 /// Longest digest that common passwords are tried against, all its fields together, in bytes: bounds
 /// what one try costs.
 const MAX_TRIED: usize = 1024;
+/// Searches of the whole list that can be saved up, so that an attack by a list of passwords is
+/// searched to its end. Beyond, only passwords made from the user's name are tried, so that a flood
+/// doesn't cost a core: a search takes a few milliseconds.
+const MAX_SAVED_SEARCHES: u32 = 1_000;
+/// Searches of the whole list that each second adds.
+const SEARCHES_A_SECOND: u32 = 30;
 /// Longest user name from which passwords are made up, in bytes.
 const MAX_NAME: usize = 64;
 /// How long a nonce counts (`nonce_max_duration`), in seconds.
@@ -66,10 +73,18 @@ impl Credentials {
     }
 
     /// User name, and password as far as it's known; `method` is the request's.
-    pub(super) fn told(&self, method: &[u8]) -> (String, Option<String>) {
+    pub(super) fn told(
+        &self,
+        method: &[u8],
+        searches: &Searches,
+        now: Timestamp,
+    ) -> (String, Option<String>) {
         match self {
             Self::Basic { username, password } => (username.clone(), password.clone()),
-            Self::Digest(digest) => (printable(&digest.username), digest.password(method)),
+            Self::Digest(digest) => {
+                let whole = || searches.may_search(SEARCHES_A_SECOND, MAX_SAVED_SEARCHES, now);
+                (printable(&digest.username), digest.password(method, whole))
+            }
         }
     }
 }
@@ -124,7 +139,8 @@ impl Digest {
     }
 
     /// The password where it's a common one; else the digest as `john` takes it (format `hdaa`).
-    fn password(&self, method: &[u8]) -> Option<String> {
+    /// `may_search` says whether there's time for the whole list.
+    fn password(&self, method: &[u8], may_search: impl FnOnce() -> bool) -> Option<String> {
         let is_hex = self.response.len() == 32 && self.response.iter().all(u8::is_ascii_hexdigit);
         if !is_hex {
             return None;
@@ -140,7 +156,7 @@ impl Digest {
         ];
         let length = tried.iter().map(|f| f.len()).sum::<usize>();
         if length.saturating_add(method.len()) <= MAX_TRIED
-            && let Some(password) = self.recover(method)
+            && let Some(password) = self.recover(method, may_search())
         {
             return Some(password);
         }
@@ -160,7 +176,7 @@ impl Digest {
         ))
     }
 
-    fn recover(&self, method: &[u8]) -> Option<String> {
+    fn recover(&self, method: &[u8], whole: bool) -> Option<String> {
         static COMMON: OnceLock<BTreeSet<String>> = OnceLock::new();
         let common = COMMON.get_or_init(|| passwords::common().collect());
         let response = self.response.to_ascii_lowercase();
@@ -176,7 +192,7 @@ impl Digest {
             }
             md5(&[&secret, b":", &tail]) == *response
         };
-        if let Some(found) = common.iter().find(|password| gives(password)) {
+        if whole && let Some(found) = common.iter().find(|password| gives(password)) {
             return Some(found.clone());
         }
         if gives("") {
@@ -256,7 +272,13 @@ mod tests {
     use super::*;
 
     fn told(value: &str, method: &str) -> Option<(String, Option<String>)> {
-        Credentials::parse(value.as_bytes()).map(|c| c.told(method.as_bytes()))
+        Credentials::parse(value.as_bytes()).map(|c| {
+            c.told(
+                method.as_bytes(),
+                &Searches::default(),
+                Timestamp::from_secs(1),
+            )
+        })
     }
 
     fn pair(user: &str, password: Option<&str>) -> Option<(String, Option<String>)> {
@@ -354,6 +376,30 @@ mod tests {
                 .unwrap()
                 .starts_with("$response$")
         );
+    }
+
+    #[test]
+    fn a_flood_is_searched_for_only_so_often() {
+        let target = md5(&[b"GET:/"]);
+        let digest = |password: &str| {
+            let secret = md5(&[b"files:r:", password.as_bytes()]);
+            let response = md5(&[&secret, b":abc:", &target]);
+            let response = String::from_utf8(response).unwrap();
+            let value = format!(
+                "Digest username=\"files\", realm=\"r\", nonce=\"abc\", uri=\"/\", response=\"{response}\""
+            );
+            Credentials::parse(value.as_bytes()).unwrap()
+        };
+        let searches = Searches::default();
+        let at = Timestamp::from_secs;
+        let found = |password: &str, now| digest(password).told(b"GET", &searches, now).1.unwrap();
+        // The first second adds what each adds.
+        for _ in 0..SEARCHES_A_SECOND {
+            assert_eq!(found("letmein", at(1)), "letmein");
+        }
+        assert!(found("letmein", at(1)).starts_with("$response$"));
+        assert_eq!(found("files2024", at(1)), "files2024");
+        assert_eq!(found("letmein", at(2)), "letmein");
     }
 
     #[test]

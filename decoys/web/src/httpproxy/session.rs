@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::decoy::{Broken, Session};
+use coalmine_core::passwords::Searches;
 use coalmine_core::text::printable;
 use coalmine_core::{Context, Out, Seed, Timestamp};
 
@@ -55,6 +56,7 @@ pub(super) struct Answer {
 /// A connection.
 pub(super) struct Connection {
     skin: Arc<Skin>,
+    searches: Arc<Searches>,
     port: u16,
     seed: Seed,
     served: u64,
@@ -74,10 +76,16 @@ enum Stage {
 }
 
 impl Connection {
-    pub(super) fn open(skin: &Arc<Skin>, context: &Context, out: &mut Out) -> Self {
+    pub(super) fn open(
+        skin: &Arc<Skin>,
+        searches: &Arc<Searches>,
+        context: &Context,
+        out: &mut Out,
+    ) -> Self {
         out.read_until(PATIENCE);
         Self {
             skin: skin.clone(),
+            searches: searches.clone(),
             port: context.local.port(),
             seed: context.seed.clone(),
             served: 0,
@@ -121,7 +129,7 @@ impl Connection {
                 let length = before.saturating_add(found.unwrap_or(input.len()));
                 if length >= MAX_HEAD {
                     let line = line.clone();
-                    self.see(&line, &Fields::default(), None, out);
+                    self.see(&line, &Fields::default(), None, now, out);
                     self.fault(Fault::HeadTooLong, &line.method, now, out);
                     return Ok(input.len());
                 }
@@ -162,14 +170,14 @@ impl Connection {
         out: &mut Out,
     ) -> Result<(), Broken> {
         let Some(fields) = fields else {
-            self.see(line, &Fields::default(), None, out);
+            self.see(line, &Fields::default(), None, now, out);
             self.answer(&Heard::BadFields(line), Framing::Known(0), now, out);
             return Ok(());
         };
         let credentials = fields
             .get("proxy-authorization")
             .and_then(Credentials::parse);
-        self.see(line, &fields, credentials.as_ref(), out);
+        self.see(line, &fields, credentials.as_ref(), now, out);
         let framing = fields.framing();
         // A body that is broken from the start takes the connection down before the answer leaves.
         if framing == Framing::Chunked && Chunks::default().read(rest, |_| {}).is_err() {
@@ -214,8 +222,15 @@ impl Connection {
         };
     }
 
-    fn see(&self, line: &Line, fields: &Fields, credentials: Option<&Credentials>, out: &mut Out) {
-        let told = credentials.map(|c| c.told(&line.method));
+    fn see(
+        &self,
+        line: &Line,
+        fields: &Fields,
+        credentials: Option<&Credentials>,
+        now: Timestamp,
+        out: &mut Out,
+    ) {
+        let told = credentials.map(|c| c.told(&line.method, &self.searches, now));
         let (username, password) = told.unzip();
         out.see(&HttpProxy {
             username,
