@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use coalmine_core::DecoyKind;
 use coalmine_core::decoy::{Poke, Step};
-use coalmine_core::suite::converse;
+use coalmine_core::suite::{choices, converse};
 
 /// The decoy under test.
 static KIND: LazyLock<&'static DecoyKind> = LazyLock::new(|| {
@@ -38,7 +38,7 @@ libfuzzer_sys::fuzz_target!(
     |input: &[u8]| converse(*KIND, input)
 );
 
-/// Writes the decoy's own poke into `folder`, as a conversation to start from.
+/// Writes the decoy's own poke into `folder`, as conversations to start from.
 fn seed(folder: &Path) {
     let Poke::Script(steps) = KIND.poke else {
         return;
@@ -56,5 +56,16 @@ fn seed(folder: &Path) {
             }
         }
     }
-    std::fs::write(folder.join("poke"), conversation).expect("seeds can be written");
+    let keep = |name: &str, conversation: &[u8]| {
+        std::fs::write(folder.join(name), conversation).expect("seeds can be written");
+    };
+    keep("poke", &conversation);
+    // The same under each of the kind's other choices.
+    for choice in 1..=choices(*KIND).len().saturating_sub(1).min(255) {
+        let choice = u8::try_from(choice).unwrap_or(u8::MAX);
+        let chosen = [&[0, choice], conversation.as_slice()].concat();
+        if !udp {
+            keep(&format!("poke-{choice}"), &chosen);
+        }
+    }
 }

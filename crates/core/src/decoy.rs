@@ -362,6 +362,12 @@ impl Seen {
     }
 }
 
+/// Answers that a session which takes many requests at a time gives before it lets them leave, in
+/// bytes; the last one comes on top. See [`Out::is_full`].
+const MAX_SAID: usize = 64 * 1024;
+/// Events that it reports before they go to disk.
+const MAX_SEEN: usize = 64;
+
 /// What a session says, sees and wishes next. The wish starts as "read".
 #[derive(Debug, Default)]
 pub struct Out {
@@ -462,6 +468,13 @@ impl Out {
     /// What has been seen since last taken.
     pub fn take_seen(&mut self) -> Vec<Seen> {
         std::mem::take(&mut self.seen)
+    }
+
+    /// Whether a session that answers several requests in one call should return now: the rest of
+    /// the input comes again once this has left. Without it, requests of a few bytes and a peer
+    /// that doesn't read would make answers pile up.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= MAX_SAID || self.seen.len() >= MAX_SEEN
     }
 
     /// Whether anything was seen and not taken.

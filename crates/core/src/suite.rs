@@ -35,6 +35,11 @@ const MAX_GAIN: usize = 64;
 const MAX_PAGE_GAIN: usize = 1_024;
 /// Bytes that a session may say unasked.
 const MAX_GREETING: usize = 256 * 1024;
+/// Bytes that come in one packet of a flood: what the driver reads at a time.
+const BURST: usize = 16 * 1024;
+/// What a session may say and see in one call.
+const MAX_SAID_AT_ONCE: usize = 512 * 1024;
+const MAX_SEEN_AT_ONCE: usize = 128;
 /// Longest event in JSON, in bytes.
 const MAX_EVENT: usize = 256 * 1024;
 
@@ -70,19 +75,32 @@ pub fn check(kind: &'static DecoyKind) {
     if build(kind, &Map::new()).udp.is_some() {
         datagrams(kind);
     }
+    for choice in choices(kind) {
+        installations(kind, &choice);
+        floods(kind, &choice);
+    }
 }
 
 /// Holds a conversation that a fuzzer made up: `input` is cut into messages, each led by a byte that
-/// says how long it is (0: time passes instead). Fails by panic where a session panics, spins, says
-/// too much or reports what it didn't declare.
+/// says how long it is (0: time passes instead). A conversation that starts with 0 and a number is
+/// held under that one of the [`choices`]; one datagram is sent under each of them. Fails by panic
+/// where a session panics, spins, says too much or reports what it didn't declare.
 pub fn converse(kind: &'static DecoyKind, input: &[u8]) {
-    let service = build(kind, &Map::new());
-    if let Some(udp) = &service.udp {
+    let choices = choices(kind);
+    for choice in &choices {
+        let Some(udp) = build(kind, choice).udp else {
+            break;
+        };
         let mut out = Out::new();
         udp.datagram(&Context::sample(), input, &mut out);
         assert!(out.bytes().len() <= 65_507, "longer than a datagram");
         check_events(kind, &out.take_seen());
     }
+    let (choice, input) = match input {
+        [0, number, rest @ ..] => (usize::from(*number) % choices.len(), rest),
+        _ => (0, input),
+    };
+    let service = build(kind, choices.get(choice).unwrap());
     if !matches!(service.tcp, Some(Tcp::Sessions(_))) {
         return;
     }
@@ -105,6 +123,165 @@ pub fn converse(kind: &'static DecoyKind, input: &[u8]) {
         input.len()
     );
     check_events(kind, &talk.seen);
+}
+
+/// Settings that between them make a kind everything it can be: the defaults, then each word of
+/// each [`choice!`](crate::choice!) and each switch turned, one at a time. Those that don't stand
+/// alone (a site of the operator's without its folder) are left out.
+pub fn choices(kind: &'static DecoyKind) -> Vec<Map<String, Value>> {
+    let mut choices = vec![Map::new()];
+    for setting in (kind.settings)() {
+        let words = match (&setting.default, setting.schema.get("enum")) {
+            (Value::Bool(on), _) => vec![Value::Bool(!on)],
+            (default, Some(Value::Array(words))) => {
+                words.iter().filter(|w| *w != default).cloned().collect()
+            }
+            _ => continue,
+        };
+        for word in words {
+            let choice = Map::from_iter([(setting.name.to_owned(), word)]);
+            if (kind.build)(&choice, &Bird::sample()).is_ok() {
+                choices.push(choice);
+            }
+        }
+    }
+    choices
+}
+
+/// Two birds share no number that looks as if it were one installation's own.
+fn installations(kind: &'static DecoyKind, choice: &Map<String, Value>) {
+    let bird = |seed| {
+        let sample = Bird::sample();
+        Arc::new(Bird {
+            node_id: sample.node_id,
+            name: sample.name.clone(),
+            seed: Seed::new([seed; 32]),
+            booted: sample.booted,
+            vault: Arc::clone(&sample.vault),
+        })
+    };
+    let said = |seed| answers(kind, choice, &bird(seed), Seed::new([seed; 32]));
+    let (first, second) = (said(1), said(2));
+    // What it was told it may repeat.
+    let told: Vec<_> = match kind.poke {
+        Poke::Script(script) => script
+            .iter()
+            .map(|step| match step {
+                Step::Send(bytes) => bytes.escape_ascii().to_string(),
+                _ => String::new(),
+            })
+            .collect(),
+        Poke::Talk(_) => Vec::new(),
+    };
+    for word in peculiar(&first) {
+        let shared = peculiar(&second).contains(&word);
+        assert!(
+            !shared || told.iter().any(|step| step.contains(&word)),
+            "{kind:?} {choice:?} says {word} on every bird"
+        );
+    }
+}
+
+/// Words of 16 letters and more that are hexadecimal or mix small letters, capitals and digits.
+fn peculiar(said: &[u8]) -> Vec<String> {
+    said.split(|b| !b.is_ascii_alphanumeric())
+        .filter(|word| word.len() >= 16 && word.iter().any(u8::is_ascii_digit))
+        .filter(|word| {
+            let mixed =
+                word.iter().any(u8::is_ascii_lowercase) && word.iter().any(u8::is_ascii_uppercase);
+            mixed || word.iter().all(u8::is_ascii_hexdigit)
+        })
+        .map(|word| String::from_utf8_lossy(word).into_owned())
+        .collect()
+}
+
+/// Many messages in few packets pile nothing up ([`Talk`] looks after each call), and garbage makes
+/// few events.
+fn floods(kind: &'static DecoyKind, choice: &Map<String, Value>) {
+    let (Poke::Script(script), Some(Tcp::Sessions(_))) = (kind.poke, build(kind, choice).tcp)
+    else {
+        return;
+    };
+    let service = build(kind, choice);
+    let poke = script.iter().filter_map(|step| match step {
+        Step::Send(bytes) => Some(*bytes),
+        _ => None,
+    });
+    let poke: Vec<&[u8]> = poke.collect();
+    let mut garbage = vec![0; 8 * 1024];
+    Seed::new([0x5c; 32])
+        .rng("garbage")
+        .fill_bytes(&mut garbage);
+    let heard = |message: &[u8], after_poke: bool| {
+        let mut talk = Talk::of(kind, &service);
+        if after_poke {
+            for message in &poke {
+                talk.say(message);
+                talk.settle();
+            }
+        }
+        let before = talk.seen.len();
+        let burst = message.repeat(BURST.div_ceil(message.len()));
+        talk.say(&burst);
+        talk.settle();
+        (burst.len(), talk.seen.len() - before)
+    };
+    heard(&poke.concat(), false);
+    for message in &poke {
+        heard(message, true);
+    }
+    // Telnet's commands, and the shortest line.
+    for message in [&b"\xff\xf5"[..], b"\xff\xf6", b"a\n"] {
+        heard(message, true);
+    }
+    for after_poke in [false, true] {
+        for message in [&garbage[..], b"\0", b"A", b"\xff"] {
+            let (heard, seen) = heard(message, after_poke);
+            assert!(
+                seen <= 16 + heard / 16,
+                "{kind:?} {choice:?} made {seen} events of {heard} bytes of garbage"
+            );
+        }
+    }
+}
+
+/// What a service of `bird` says to its kind's poke under `settings`, in a connection of this
+/// randomness. Empty for a service on a library.
+pub fn answers(
+    kind: &'static DecoyKind,
+    settings: &Map<String, Value>,
+    bird: &Arc<Bird>,
+    seed: Seed,
+) -> Vec<u8> {
+    let Poke::Script(script) = kind.poke else {
+        return Vec::new();
+    };
+    let service = (kind.build)(settings, bird).unwrap();
+    let context = Context {
+        seed,
+        channel: match kind.tls {
+            Some(_) => Channel::Tls,
+            None => Channel::Clear,
+        },
+        ..Context::sample()
+    };
+    let mut said = Vec::new();
+    if let Some(Tcp::Sessions(sessions)) = &service.tcp {
+        let mut talk = Talk::open(sessions.as_ref(), &context, kind.limits.input);
+        for step in script {
+            said.extend(step_once(&mut talk, step, Split::Never));
+        }
+        said.extend(talk.settle());
+    } else if let Some(udp) = &service.udp {
+        for step in script {
+            if let Step::Send(bytes) = step {
+                let mut out = Out::new();
+                udp.datagram(&context, bytes, &mut out);
+                said.extend(out.take_bytes());
+            }
+        }
+    }
+    said
 }
 
 /// A conversation with a session, in memory, in simulated time.
@@ -285,8 +462,15 @@ impl Talk {
     }
 
     fn take(&mut self) {
-        self.said.extend(self.out.take_bytes());
-        self.seen.extend(self.out.take_seen());
+        let (said, seen) = (self.out.take_bytes(), self.out.take_seen());
+        assert!(
+            said.len() <= MAX_SAID_AT_ONCE && seen.len() <= MAX_SEEN_AT_ONCE,
+            "{} bytes and {} events pile up in one call",
+            said.len(),
+            seen.len()
+        );
+        self.said.extend(said);
+        self.seen.extend(seen);
         self.alarm = None;
         match self.out.next() {
             Next::Read => {}

@@ -88,6 +88,7 @@ impl Session for RedisSession {
         loop {
             match self.0.next(&mut rest) {
                 Ok(Some(request)) => match answer(&request, out) {
+                    Then::GoOn if out.is_full() => break,
                     Then::GoOn => {}
                     Then::Close => {
                         out.close();

@@ -256,6 +256,9 @@ impl Session for Terminal {
                 out.close();
                 break;
             }
+            if out.is_full() {
+                break;
+            }
         }
         Ok(consumed)
     }

@@ -754,7 +754,7 @@ impl Session for Connection {
                 out.next(),
                 coalmine_core::decoy::Next::Close | coalmine_core::decoy::Next::Wait(_)
             );
-            if !on || stops {
+            if !on || stops || (taken > 0 && out.is_full()) {
                 return Ok(taken);
             }
         }
