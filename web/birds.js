@@ -26,13 +26,18 @@ export function open(root) {
 }
 
 function card(bird) {
+  const scans = h("dd", {});
+  get("device/info", { node_id: bird.id, settings: true }).then(
+    ({ device }) => scans.replaceChildren(inert(device.settings?.["portscan.status"] ?? "not watched")),
+    () => scans.replaceChildren("unknown"));
   const seen = Date.parse(bird.last_seen_std.replace(" UTC+0000", "Z").replace(" ", "T"));
   return h("li", { class: bird.live ? "card" : "card lost" },
     h("h2", {}, h("bdi", {}, bird.name || bird.id)),
     bird.live ? h("p", {}, "Up", bird.uptime_age ? ` for ${bird.uptime_age}` : "") : h("p", { class: "loss" }, "Down: nothing heard", Number.isNaN(seen) ? " yet" : [" since ", time(seen, "absolute")]),
     bird.location && h("p", {}, h("bdi", {}, bird.location)),
     h("dl", { class: "factlist" },
-      fact("Address", bird.ip_address), fact("Pretends to be", bird.personality || bird.ippers), fact("Version", bird.version), fact("Id", bird.id)),
+      fact("Address", bird.ip_address), fact("Pretends to be", bird.personality || bird.ippers), fact("Version", bird.version), fact("Id", bird.id),
+      h("div", {}, h("dt", {}, "Port scans"), scans)),
     !bird.live && h("p", { class: "small" }, "While it is down nobody notices a touch of it. See whether the machine runs and reaches the Console; what it saw meanwhile it sends when it is back."),
     h("p", { class: "actions" }, h("a", { class: "button", "data-inside": true, href: `/?${new URLSearchParams({ q: `bird:${bird.id}` })}` }, "Its incidents")));
 }

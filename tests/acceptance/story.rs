@@ -15,6 +15,7 @@ fn up_poke_incidents_stop_and_up_again() {
         "SSH server",
         "MySQL server",
         "TFTP server",
+        "counted from connections",
         "password",
     ] {
         assert!(

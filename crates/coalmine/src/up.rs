@@ -345,6 +345,9 @@ fn screen(
             };
             let _ = writeln!(text, "    {title:<22} {line}");
         }
+        if let Some(status) = &bird.portscan {
+            let _ = writeln!(text, "    {:<22} {status}", "Port scans");
+        }
     }
 
     let _ = writeln!(

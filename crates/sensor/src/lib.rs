@@ -123,6 +123,8 @@ pub struct RunningBird {
     pub address: IpAddr,
     /// What it listens on, and what it couldn't.
     pub services: Vec<RunningService>,
+    /// How its port scans are seen, in words; `None` where nobody wants to know.
+    pub portscan: Option<String>,
 }
 
 /// A service as it runs, one for each transport.
@@ -207,9 +209,11 @@ impl Sensor {
                 services.extend(start.run(&mut listeners)?);
             }
             let mut report = uplink::report(&config, plan, &bird, &services, started);
+            let mut portscan = None;
             if let Some(settings) = plan.portscan.clone() {
                 let watched = scans::watched(bird.node_id, plan, settings, &services);
                 report.services.push(scans.add(watched));
+                portscan = uplink::tell_of_scans(&mut report, 0);
             }
             reports.push(report);
             birds.push(RunningBird {
@@ -217,6 +221,7 @@ impl Sensor {
                 node_id: bird.node_id,
                 address: plan.address,
                 services,
+                portscan,
             });
         }
         let watching = scans

@@ -26,6 +26,11 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Connections that may wait to be counted; more at once are a scan anyway.
 const MAX_WAITING: usize = 1_024;
 
+/// The service under which a bird's report tells how its scans are seen,
+pub(crate) const ID: &str = "portscan";
+/// and its transport where that is by packets.
+pub(crate) const PACKETS: &str = "packets";
+
 /// The right to see packets, taken while the program still may.
 pub struct PacketSocket(Ring);
 
@@ -135,15 +140,15 @@ impl Scans {
                 Some("packets on loopback aren't watched, so only complete connections to decoys are counted".to_owned()),
             ),
             Err(problem) => ("connections", Some(problem.clone())),
-            Ok(_) => ("packets", None),
+            Ok(_) => (PACKETS, None),
         };
-        if transport == "packets" {
+        if transport == PACKETS {
             self.by_packet.push(bird);
         } else {
             self.by_connection.push(bird);
         }
         ServiceReport {
-            id: "portscan".to_owned(),
+            id: ID.to_owned(),
             transport: transport.to_owned(),
             port: 0,
             problem,

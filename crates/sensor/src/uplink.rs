@@ -8,6 +8,7 @@ use coalmine_bus::{BirdReport, Message, Publisher, ServiceReport};
 use coalmine_core::{Bird, Timestamp};
 
 use crate::house::{House, now};
+use crate::scans;
 use crate::spool::Tail;
 use crate::{BirdPlan, RunningService, SensorConfig};
 
@@ -57,7 +58,7 @@ pub(crate) async fn beat(
     loop {
         for report in &mut reports {
             report.at = now();
-            tell_of_lost(report, lost.load(Ordering::Relaxed));
+            tell_of_scans(report, lost.load(Ordering::Relaxed));
             // A heartbeat that isn't taken is followed by the next one.
             let _ = publisher.send(Message::Report(report.clone())).await;
         }
@@ -73,16 +74,27 @@ pub(crate) async fn beat(
     }
 }
 
-/// Says of a bird whose packets are watched how many came too fast.
-fn tell_of_lost(report: &mut BirdReport, lost: u64) {
-    let watched = |service: &&mut ServiceReport| service.transport == "packets";
-    if let Some(service) = report.services.iter_mut().find(watched)
-        && lost > 0
-    {
+/// Says among a bird's services and settings (`portscan.status`) how its scans are seen, and how many
+/// packets came too fast; in words, if somebody wants to know of scans.
+pub(crate) fn tell_of_scans(report: &mut BirdReport, lost: u64) -> Option<String> {
+    let mut services = report.services.iter_mut();
+    let service = services.find(|service| service.id == scans::ID)?;
+    if service.transport == scans::PACKETS && lost > 0 {
         service.problem = Some(format!(
             "{lost} packets came faster than they could be read; what they held is unknown"
         ));
     }
+    let seen = match service.transport.as_str() {
+        scans::PACKETS => "seen on the wire",
+        _ => "counted from connections",
+    };
+    let status = match &service.problem {
+        None => seen.to_owned(),
+        Some(problem) => format!("{seen}: {problem}"),
+    };
+    let key = "portscan.status".to_owned();
+    report.settings.insert(key, status.clone().into());
+    Some(status)
 }
 
 /// What is told of a bird.
@@ -112,5 +124,42 @@ pub(crate) fn report(
                 problem: service.problem.clone(),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coalmine_core::NodeId;
+
+    #[test]
+    fn a_report_says_how_scans_are_seen_and_what_was_lost() {
+        let mut report = BirdReport {
+            node_id: NodeId::new([1; 8]),
+            name: "files-02".to_owned(),
+            description: String::new(),
+            address: "192.0.2.1".to_owned(),
+            personality: "bare".to_owned(),
+            version: "0".to_owned(),
+            at: Timestamp::from_secs(0),
+            started: Timestamp::from_secs(0),
+            settings: serde_json::Map::new(),
+            services: Vec::new(),
+        };
+        assert_eq!(tell_of_scans(&mut report, 0), None);
+        report.services.push(ServiceReport {
+            id: scans::ID.to_owned(),
+            transport: scans::PACKETS.to_owned(),
+            port: 0,
+            problem: None,
+        });
+        tell_of_scans(&mut report, 0);
+        assert_eq!(report.settings["portscan.status"], "seen on the wire");
+        tell_of_scans(&mut report, 7);
+        let told = report.settings["portscan.status"].as_str().unwrap();
+        assert!(
+            told.starts_with("seen on the wire: 7 packets came faster"),
+            "{told}"
+        );
     }
 }

@@ -206,7 +206,12 @@ async fn set_note(ask: Ask) -> Result<Answer, ApiError> {
 
 /// Its settings; without those that a caller can't post back where that's asked for.
 fn settings(ask: &Ask, device: &Device) -> Value {
-    const FIXED: &[&str] = &["device.ip_address", "device.mac", "device.ad_pubkey"];
+    const FIXED: &[&str] = &[
+        "device.ip_address",
+        "device.mac",
+        "device.ad_pubkey",
+        "portscan.status",
+    ];
     let mut settings = device.settings.clone();
     if ask.flag("exclude_fixed_settings", false) {
         let fixed: HashSet<&str> = FIXED.iter().copied().collect();
