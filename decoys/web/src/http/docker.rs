@@ -220,6 +220,41 @@ fn named(method: &str, parts: &[&str]) -> Option<Said> {
     }
 }
 
+/// A fault in JSON in the words of Go's `encoding/json`.
+fn go_json_error(body: &[u8], error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return "unexpected EOF".to_owned();
+    }
+    let line = body
+        .split(|b| *b == b'\n')
+        .nth(error.line().saturating_sub(1));
+    let at = line.and_then(|line| line.get(error.column().saturating_sub(1)));
+    let character = match at {
+        Some(b'\'') => "'\\''".to_owned(),
+        Some(b'"') => "'\"'".to_owned(),
+        Some(byte) if byte.is_ascii_control() => format!("'{}'", byte.escape_ascii()),
+        Some(byte) => format!("'{}'", char::from(*byte)),
+        None => "'\\n'".to_owned(),
+    };
+    let said = error.to_string();
+    let place = if said.starts_with("key must be a string") || said.starts_with("trailing comma") {
+        "looking for beginning of object key string"
+    } else if said.starts_with("expected `:`") {
+        "after object key"
+    } else if said.starts_with("expected `,` or `}`") {
+        "after object key:value pair"
+    } else if said.starts_with("expected `,` or `]`") {
+        "after array element"
+    } else if said.starts_with("control character") {
+        "in string literal"
+    } else if said.starts_with("invalid escape") {
+        "in string escape code"
+    } else {
+        "looking for beginning of value"
+    };
+    format!("invalid character {character} {place}")
+}
+
 /// `POST /containers/create`: the image is never there.
 fn create(head: &Head, body: &[u8]) -> Said {
     let kind = head.text("content-type").unwrap_or_default();
@@ -232,9 +267,25 @@ fn create(head: &Head, body: &[u8]) -> Said {
     if body.is_empty() {
         return bad("config cannot be empty in order to create a container");
     }
-    let Ok(config) = serde_json::from_slice::<Value>(body) else {
-        return bad("invalid character in JSON: malformed request body");
+    // A decoder reads the first value; what follows it is nobody's business.
+    let mut values = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
+    let config = match values.next() {
+        Some(Ok(config)) => config,
+        Some(Err(error)) => return bad(&go_json_error(body, &error)),
+        None => return bad("EOF"),
     };
+    let other = match config {
+        Value::Object(_) => None,
+        Value::Null => return bad("config cannot be empty in order to create a container"),
+        Value::Array(_) => Some("array"),
+        Value::String(_) => Some("string"),
+        Value::Number(_) => Some("number"),
+        Value::Bool(_) => Some("bool"),
+    };
+    if let Some(other) = other {
+        let text = "into Go value of type runconfig.ContainerConfigWrapper";
+        return bad(&format!("json: cannot unmarshal {other} {text}"));
+    }
     match config.get("Image").and_then(Value::as_str) {
         Some(image) if !image.is_empty() => {
             let image: String = image.chars().take(MAX_REPEATED).collect();
@@ -272,4 +323,42 @@ fn bad(text: &str) -> Said {
 
 fn failed(text: &str) -> Said {
     (500, "Internal Server Error", message(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_in_json_are_told_in_go_s_words() {
+        let told = |body: &str| {
+            let mut values = serde_json::Deserializer::from_str(body).into_iter::<Value>();
+            let error = values.next().unwrap().unwrap_err();
+            go_json_error(body.as_bytes(), &error)
+        };
+        for (body, wanted) in [
+            ("x", "invalid character 'x' looking for beginning of value"),
+            (
+                "<a>",
+                "invalid character '<' looking for beginning of value",
+            ),
+            (
+                "{x",
+                "invalid character 'x' looking for beginning of object key string",
+            ),
+            ("{\"a\" 1}", "invalid character '1' after object key"),
+            (
+                "{\"a\":1 \"b\"}",
+                "invalid character '\"' after object key:value pair",
+            ),
+            ("[1 2]", "invalid character '2' after array element"),
+            ("{\"a\":", "unexpected EOF"),
+            (
+                "{\n\n  'a'",
+                "invalid character '\\'' looking for beginning of object key string",
+            ),
+        ] {
+            assert_eq!(told(body), wanted, "{body}");
+        }
+    }
 }
