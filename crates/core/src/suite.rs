@@ -11,24 +11,26 @@
     reason = "a test tool: a failed check is a panic"
 )]
 
+mod talk;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand_core::Rng;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::Seed;
 use crate::decoy::{
-    Bird, BoxFuture, Broken, Channel, Context, DecoyKind, Next, Out, Poke, SeeEvents, Seen,
-    Service, Session, Sessions, Sink, Step, Tcp,
+    Bird, BoxFuture, Channel, Context, DecoyKind, Out, Poke, SeeEvents, Seen, Service, Sink, Step,
+    Tcp,
 };
 use crate::event::Shape;
-use crate::{Seed, Timestamp};
+
+pub use talk::Talk;
 
 /// Random conversations held with each kind.
 const RANDOM_TALKS: u64 = 200;
-/// Wakes in a row without the peer doing anything before a session counts as spinning.
-const MAX_WAKES: usize = 10_000;
 /// A session may say this many times what it heard, and [`MAX_GREETING`] more.
 const MAX_GAIN: usize = 64;
 /// The same for conversations that a fuzzer optimises: a short request may be answered by a page.
@@ -37,9 +39,6 @@ const MAX_PAGE_GAIN: usize = 1_024;
 const MAX_GREETING: usize = 256 * 1024;
 /// Bytes that come in one packet of a flood: what the driver reads at a time.
 const BURST: usize = 16 * 1024;
-/// What a session may say and see in one call.
-const MAX_SAID_AT_ONCE: usize = 512 * 1024;
-const MAX_SEEN_AT_ONCE: usize = 128;
 /// Longest event in JSON, in bytes.
 const MAX_EVENT: usize = 256 * 1024;
 
@@ -282,214 +281,6 @@ pub fn answers(
         }
     }
     said
-}
-
-/// A conversation with a session, in memory, in simulated time.
-pub struct Talk {
-    session: Box<dyn Session>,
-    /// Kept between calls, as the driver does, so that a wish stays until another comes.
-    out: Out,
-    limit: usize,
-    now: Timestamp,
-    input: Vec<u8>,
-    said: Vec<u8>,
-    seen: Vec<Seen>,
-    /// When to wake the session.
-    alarm: Option<Timestamp>,
-    /// Whether input is kept until then.
-    holding: bool,
-    ended: bool,
-    closed: bool,
-    tls: bool,
-}
-
-impl Talk {
-    /// A conversation with `kind` under its default settings.
-    pub fn new(kind: &'static DecoyKind) -> Self {
-        Self::with(kind, &json!({}))
-    }
-
-    /// A conversation with `kind` under `settings`, an object.
-    pub fn with(kind: &'static DecoyKind, settings: &Value) -> Self {
-        let service = build(kind, settings.as_object().unwrap());
-        Self::of(kind, &service)
-    }
-
-    /// A conversation with a service built before, for state that sessions share.
-    pub fn of(kind: &'static DecoyKind, service: &Service) -> Self {
-        let Some(Tcp::Sessions(sessions)) = &service.tcp else {
-            panic!("{kind:?} has no sessions");
-        };
-        let context = Context {
-            channel: if kind.tls.is_some() {
-                Channel::Tls
-            } else {
-                Channel::Clear
-            },
-            ..Context::sample()
-        };
-        Self::open(sessions.as_ref(), &context, kind.limits.input)
-    }
-
-    /// A conversation in given circumstances; `limit` bounds unconsumed input, in bytes.
-    pub fn open(sessions: &dyn Sessions, context: &Context, limit: usize) -> Self {
-        let mut out = Out::new();
-        let session = sessions.open(context, &mut out);
-        let mut talk = Self {
-            session,
-            out,
-            limit,
-            now: context.now,
-            input: Vec::new(),
-            said: Vec::new(),
-            seen: Vec::new(),
-            alarm: None,
-            holding: false,
-            ended: false,
-            closed: false,
-            tls: context.channel == Channel::Tls,
-        };
-        talk.take();
-        talk
-    }
-
-    /// What was said and not yet taken: at first the greeting.
-    pub fn said(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.said)
-    }
-
-    /// Says `bytes`; gives everything said since last taken.
-    pub fn say(&mut self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
-        if !self.closed {
-            self.input.extend_from_slice(bytes.as_ref());
-            self.pump();
-        }
-        self.said()
-    }
-
-    /// Lets `time` pass; gives everything said since last taken.
-    pub fn advance(&mut self, time: Duration) -> Vec<u8> {
-        let until = self.now.plus(time);
-        let mut wakes = 0;
-        while let Some(alarm) = self.alarm.filter(|a| *a <= until && !self.closed) {
-            wakes += 1;
-            assert!(wakes < MAX_WAKES, "the session spins");
-            self.now = self.now.max(alarm);
-            self.alarm = None;
-            self.holding = false;
-            self.out.read();
-            self.session.wake(self.now, &mut self.out);
-            self.take();
-            self.pump();
-        }
-        self.now = until;
-        self.said()
-    }
-
-    /// Lets time pass until the session waits for the peer and for nothing else; gives everything
-    /// said since last taken.
-    pub fn settle(&mut self) -> Vec<u8> {
-        let mut said = self.said();
-        let mut wakes = 0;
-        while self.holding && !self.closed {
-            wakes += 1;
-            assert!(wakes < MAX_WAKES, "the session spins");
-            let time = self.alarm.map_or(Duration::ZERO, |a| a.since(self.now));
-            said.extend(self.advance(time));
-        }
-        said
-    }
-
-    /// The peer says no more; gives everything said since last taken.
-    pub fn end(&mut self) -> Vec<u8> {
-        self.ended = true;
-        self.pump();
-        self.said()
-    }
-
-    /// Everything seen so far: logtype and fields.
-    pub fn events(&self) -> Vec<(u32, Value)> {
-        self.seen
-            .iter()
-            .map(|s| {
-                (
-                    s.logtype,
-                    serde_json::from_str(s.fields.get()).unwrap_or_default(),
-                )
-            })
-            .collect()
-    }
-
-    /// Whether the session closed the connection.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    /// Whether the conversation is inside TLS.
-    pub fn is_tls(&self) -> bool {
-        self.tls
-    }
-
-    /// The time of the conversation.
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// Feeds what can be fed, as the driver does.
-    fn pump(&mut self) {
-        while !self.closed && !self.holding && !self.input.is_empty() {
-            let fed = self.session.feed(&self.input, self.now, &mut self.out);
-            if let Ok(n) = fed {
-                assert!(n <= self.input.len(), "consumed more than there was");
-                self.input.drain(..n);
-            }
-            self.take();
-            match fed {
-                Err(Broken) => self.closed = true,
-                Ok(0) => {
-                    self.closed |= self.input.len() >= self.limit;
-                    break;
-                }
-                Ok(_) => {}
-            }
-        }
-        if self.ended && !self.closed && !self.holding {
-            self.out.close();
-            self.session.end(self.now, &mut self.out);
-            self.take();
-            self.closed |= !self.holding;
-        }
-    }
-
-    fn take(&mut self) {
-        let (said, seen) = (self.out.take_bytes(), self.out.take_seen());
-        assert!(
-            said.len() <= MAX_SAID_AT_ONCE && seen.len() <= MAX_SEEN_AT_ONCE,
-            "{} bytes and {} events pile up in one call",
-            said.len(),
-            seen.len()
-        );
-        self.said.extend(said);
-        self.seen.extend(seen);
-        self.alarm = None;
-        match self.out.next() {
-            Next::Read => {}
-            Next::ReadUntil(time) => self.alarm = Some(self.now.plus(time)),
-            Next::Wait(time) => {
-                self.alarm = Some(self.now.plus(time));
-                self.holding = true;
-            }
-            Next::StartTls => {
-                // What came in the clear after the request for TLS must never count as inside it.
-                self.input.clear();
-                self.tls = true;
-                self.out.read();
-                self.session.secured(self.now, &mut self.out);
-                self.take();
-            }
-            Next::Close => self.closed = true,
-        }
-    }
 }
 
 /// Declarations are whole: words, limits, samples of the declared shape.
@@ -927,6 +718,8 @@ fn build(kind: &'static DecoyKind, settings: &Map<String, Value>) -> Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Timestamp;
+    use crate::decoy::{Broken, Session, Sessions};
     use crate::decoy::{Limits, Transport};
     use crate::settings::any;
 
