@@ -444,7 +444,7 @@ fn listen(path: &str, syslog: Arc<Mutex<String>>) -> Result<()> {
 }
 
 fn coalmine_name(incident: &Value) -> Option<&'static str> {
-    match incident["description"].as_str()? {
+    match incident["summary"].as_str()? {
         "Host Port Scan" => Some(HOST),
         "NMAP OS Scan Detected" => Some(OS),
         "NMAP NULL Scan Detected" => Some(NULL),
