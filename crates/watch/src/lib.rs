@@ -30,11 +30,11 @@ use packet::{Body, Flags, Packet, Tcp, Udp};
 use source::{RETELL, Source};
 
 /// Sources that have touched a single port.
-const MAX_STRANGERS: usize = 16_384;
+const MAX_STRANGERS: usize = 8_192;
 /// Sources that have done more. A flood of strangers doesn't push them out.
 const MAX_KNOWN: usize = 4_096;
 /// Connections that are remembered, so that their ends aren't taken for answers to a scan.
-const MAX_FLOWS: usize = 16_384;
+const MAX_FLOWS: usize = 8_192;
 /// Sources whose contacts are told in one [`RETELL`]; the others wait.
 const MAX_TOLD: usize = 64;
 /// Reports of scans and probes in one [`RETELL`]; the others wait, or are one with those to come.
