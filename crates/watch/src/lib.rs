@@ -153,8 +153,8 @@ pub struct Watch {
     birds: Vec<Watched>,
     /// Of each bird.
     settings: Vec<Settings>,
-    strangers: Lru<Key, Source>,
-    known: Lru<Key, Source>,
+    strangers: Lru<Key, Box<Source>>,
+    known: Lru<Key, Box<Source>>,
     flows: Lru<Flow, Option<Timestamp>>,
     datagrams: Lru<Flow, bool>,
     fragments: Fragments,
@@ -499,7 +499,7 @@ impl Watch {
         } else {
             &mut self.strangers
         };
-        let source = table.get_or_insert_with(key, || Source::new(ends));
+        let source = table.get_or_insert_with(key, || Box::new(Source::new(ends)));
         source.ends = ends;
         source
     }

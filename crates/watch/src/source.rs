@@ -89,7 +89,8 @@ impl Source {
     pub(crate) fn new(ends: (Endpoint, Endpoint)) -> Self {
         Self {
             ends,
-            tried: Vec::new(),
+            // Most never try a second one.
+            tried: Vec::with_capacity(1),
             scan: None,
             probes: [None; 4],
             os: None,

@@ -546,3 +546,22 @@ fn random_frames_never_panic() {
         scene.reports.clear();
     }
 }
+
+#[test]
+fn a_flood_takes_less_than_sixteen_megabytes() {
+    let resident = || {
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+        let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    };
+    let mut scene = Scene::new();
+    let before = resident();
+    for n in 0..200_000_u32 {
+        let source = Ipv4Addr::from_bits(0x2000_0000 | (n % 60_000)).octets();
+        scene.answered(source, &segment(22, "S"));
+        scene.now = scene.now.plus(Duration::from_micros(10));
+        scene.reports.clear();
+    }
+    let taken = resident().saturating_sub(before);
+    assert!(taken < 16 << 20, "{taken} bytes");
+}
