@@ -35,6 +35,7 @@ const OS: &str = "NMAP OS Scan Detected";
 const NULL: &str = "NMAP NULL Scan Detected";
 const XMAS: &str = "NMAP XMAS Scan Detected";
 const FIN: &str = "NMAP FIN Scan Detected";
+const SWEEP: &str = "Consolidated Network Port Scan";
 const TITLES: [&str; 5] = [HOST, OS, NULL, XMAS, FIN];
 
 /// Command lines and the titles that they must give, no more and no less. `{bird}` and the like stand
@@ -351,6 +352,39 @@ fn an_incident_has_every_port_and_shows_the_packet() {
         .collect();
     assert_eq!(birds, BTreeSet::from(["10.77.0.11", "10.77.0.12"]));
     assert!(found.iter().all(|i| i["summary"] == HOST));
+    check_sweep(&nest, &host);
+}
+
+/// And one for both together, whose event names every port with the birds that it was tried at.
+fn check_sweep(nest: &Nest, host: &Host) {
+    let found = await_some(|| {
+        let all = nest.api("incidents/all");
+        let mut all = all["incidents"].as_array()?.iter();
+        let of_host = |i: &&Value| i["description"]["src_host"] == host.address.to_string();
+        let sweep = all.find(|i| i["summary"] == SWEEP && of_host(i))?;
+        let event = sweep["description"]["events"].as_array()?.first()?;
+        (event.as_object()?.len() == 41).then(|| sweep.clone())
+    });
+    let sweep = found.expect("a sweep of 41 ports");
+    assert_eq!(sweep["description"]["logtype"], "5007");
+    assert_eq!(sweep["description"]["events_count"], "1");
+    let event = &sweep["description"]["events"][0];
+    for port in 20..=60 {
+        let birds = json!(["10.77.0.11", "10.77.0.12"]);
+        assert_eq!(event[port.to_string()], birds, "port {port}");
+    }
+    let code = format!(
+        "{}
+for i in console.incidents.unacknowledged():
+    if i.id == '{}':
+        print(json.dumps(i.events[0].ports_scanned))
+",
+        crate::console::CONNECT,
+        sweep["id"].as_str().unwrap()
+    );
+    if let Some(seen) = nest.python(&code) {
+        assert_eq!(seen, *event, "canarytools");
+    }
 }
 
 #[test]
