@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::lines;
 use super::status::Status;
 
 /// First buffer of a head (`client_header_buffer_size`).
@@ -456,29 +457,11 @@ pub(super) fn path(target: &[u8]) -> Result<(Vec<u8>, &[u8]), Status> {
         .position(|b| *b == b'#')
         .and_then(|at| target.get(..at))
         .unwrap_or(target);
-    let (raw, query) = match whole.iter().position(|b| *b == b'?') {
-        Some(at) => (
-            whole.get(..at).unwrap_or_default(),
-            whole.get(at.saturating_add(1)..).unwrap_or_default(),
-        ),
-        None => (whole, <&[u8]>::default()),
-    };
-    let mut plain = Vec::with_capacity(raw.len());
-    let mut bytes = raw.iter();
-    while let Some(&byte) = bytes.next() {
-        if byte != b'%' {
-            plain.push(byte);
-            continue;
-        }
-        let hex = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
-        let (Some(high), Some(low)) = (hex(bytes.next()), hex(bytes.next())) else {
-            return Err(Status::BadRequest);
-        };
-        match u8::try_from(high.saturating_mul(16).saturating_add(low)) {
-            Ok(0) | Err(_) => return Err(Status::BadRequest),
-            Ok(byte) => plain.push(byte),
-        }
+    let (raw, query) = lines::cut_query(whole);
+    if raw.windows(3).any(|escape| escape == b"%00") {
+        return Err(Status::BadRequest);
     }
+    let plain = lines::decode(raw).ok_or(Status::BadRequest)?;
     Ok((normal(&plain).ok_or(Status::BadRequest)?, query))
 }
 
