@@ -125,22 +125,8 @@ fn words(bytes: &[u8; 20]) -> [u32; 5] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::scramble;
     use super::*;
-
-    /// The client's side, by hand.
-    fn hash(password: &str, salt: &[u8; 20]) -> [u8; 20] {
-        let once: [u8; 20] = Sha1::digest(password).into();
-        let twice: [u8; 20] = Sha1::digest(once).into();
-        let mut mixed: [u8; 20] = Sha1::new()
-            .chain_update(salt)
-            .chain_update(twice)
-            .finalize()
-            .into();
-        for (m, o) in mixed.iter_mut().zip(once) {
-            *m ^= o;
-        }
-        mixed
-    }
 
     #[test]
     fn a_flood_gets_the_frequent_passwords_and_the_next_second_more() {
@@ -148,7 +134,7 @@ mod tests {
         let salt = *b"abcdefghijklmnopqrst";
         let now = Timestamp::from_secs(1_790_000_000);
         let find =
-            |password: &str, now| searches.recover(&salt, &hash(password, &salt), "app", now);
+            |password: &str, now| searches.recover(&salt, &scramble(password, &salt), "app", now);
         assert_eq!(find("Oracle2024", now).as_deref(), Some("Oracle2024"));
         for _ in 1..MAX_SAVED_SEARCHES {
             assert!(searches.may_search(now));

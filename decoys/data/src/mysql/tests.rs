@@ -104,7 +104,7 @@ fn salt_of(greeting: &[u8]) -> [u8; 20] {
 }
 
 /// What the client sends for `password`.
-fn scramble(password: &str, salt: &[u8; 20]) -> [u8; 20] {
+pub(super) fn scramble(password: &str, salt: &[u8; 20]) -> [u8; 20] {
     let once: [u8; 20] = Sha1::digest(password).into();
     let twice: [u8; 20] = Sha1::digest(once).into();
     let mut mixed: [u8; 20] = Sha1::new()
