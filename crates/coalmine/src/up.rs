@@ -48,7 +48,12 @@ pub fn up(folder: &Folder, options: &Options) -> Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     log_to_stderr();
     // Before any thread is there, so that none keeps the right to it.
-    let packets = PacketSocket::open();
+    let wanted = |bird: &BirdPart| bird.portscan.enabled && !bird.address.is_loopback();
+    let packets = if config.birds.iter().any(wanted) {
+        PacketSocket::open()
+    } else {
+        Err("no bird has packets to watch".to_owned())
+    };
     coalmine_sensor::drop_capability();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)

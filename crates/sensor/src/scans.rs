@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -125,28 +125,30 @@ impl Scans {
     }
 
     /// How the connections of a bird at this address are counted; `None` where its packets are seen.
-    pub(crate) fn contacts(&self, bird: NodeId, address: std::net::IpAddr) -> Option<Contacts> {
-        (self.packets.is_err() || address.is_loopback()).then(|| Contacts {
+    pub(crate) fn contacts(&self, bird: NodeId, address: IpAddr) -> Option<Contacts> {
+        self.hidden(address).map(|_| Contacts {
             bird,
             sender: self.contacts.0.clone(),
         })
     }
 
+    /// Why the packets of a bird at this address can't be seen; `None` where they are.
+    fn hidden(&self, address: IpAddr) -> Option<String> {
+        if address.is_loopback() {
+            let why = "packets on loopback aren't watched, so only complete connections to decoys are counted";
+            return Some(why.to_owned());
+        }
+        self.packets.as_ref().err().cloned()
+    }
+
     /// Watches `bird` from now on, and what is told of that.
     pub(crate) fn add(&mut self, bird: Watched) -> ServiceReport {
-        let (transport, problem) = match &self.packets {
-            _ if bird.address.is_loopback() => (
-                "connections",
-                Some("packets on loopback aren't watched, so only complete connections to decoys are counted".to_owned()),
-            ),
-            Err(problem) => ("connections", Some(problem.clone())),
-            Ok(_) => (PACKETS, None),
+        let problem = self.hidden(bird.address);
+        let (birds, transport) = match problem {
+            None => (&mut self.by_packet, PACKETS),
+            Some(_) => (&mut self.by_connection, "connections"),
         };
-        if transport == PACKETS {
-            self.by_packet.push(bird);
-        } else {
-            self.by_connection.push(bird);
-        }
+        birds.push(bird);
         ServiceReport {
             id: ID.to_owned(),
             transport: transport.to_owned(),
@@ -198,7 +200,7 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    /// Stops watching; what was held back is told.
+    /// Stops watching. Ports that a scan tried in its last moments may go untold.
     pub(crate) async fn stop(self) {
         if let Some((thread, stop)) = self.packets {
             let _ = rustix::io::write(&*stop, &1_u64.to_ne_bytes());
