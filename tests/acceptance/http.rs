@@ -322,7 +322,10 @@ fn the_docker_api_tells_what_it_was_sent() {
     assert_eq!(nest.count("HTTP Page Load"), 0);
 }
 
-const LOGIN: &str = include_str!("../python/login.py");
+const LOGIN: &str = concat!(
+    include_str!("../python/browser.py"),
+    include_str!("../python/login.py")
+);
 
 #[test]
 fn login_pages_work_in_the_browser() {

@@ -5,7 +5,10 @@ use serde_json::json;
 use crate::nest::{Nest, QUICK, have};
 
 /// What the page is driven by.
-const SCRIPT: &str = include_str!("../python/page.py");
+const SCRIPT: &str = concat!(
+    include_str!("../python/browser.py"),
+    include_str!("../python/page.py")
+);
 /// What somebody typed as a user name, and as a password.
 const USER: &str = "<script>window.hit=1</script>";
 const PASSWORD: &str = "\"><img src=x onerror=window.hit=1>";

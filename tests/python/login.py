@@ -8,27 +8,11 @@ import json
 import os
 import tempfile
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 TASK = json.loads(os.environ["LOGIN_TASK"])
 PATIENCE = 15
-
-
-def browser(folder):
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync "
-        "--ignore-certificate-errors --disable-dev-shm-usage --window-size=1200,800"
-    ).split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={folder}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path="/usr/bin/chromedriver")
-    return webdriver.Chrome(options=options, service=service)
 
 
 def attempt(driver, task):
@@ -61,7 +45,7 @@ def attempt(driver, task):
 
 def main():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        driver = browser(folder)
+        driver = browser(folder, "1200,800")
         try:
             print(json.dumps([attempt(driver, task) for task in TASK]))
         finally:

@@ -13,7 +13,6 @@ import time
 import urllib.parse
 import urllib.request
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -23,21 +22,6 @@ SHOTS = os.environ.get("COALMINE_SHOTS")
 USER = "<script>window.hit=1</script>"
 PASSWORD = '"><img src=x onerror=window.hit=1>'
 PATIENCE = 15
-
-
-def browser(folder):
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    for flag in (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-        "--disable-background-networking --disable-component-update --disable-sync "
-        "--ignore-certificate-errors --disable-dev-shm-usage --window-size=1440,900"
-    ).split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={folder}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path="/usr/bin/chromedriver")
-    return webdriver.Chrome(options=options, service=service)
 
 
 class Page:
@@ -229,7 +213,7 @@ def run(driver):
 
 def main():
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        driver = browser(folder)
+        driver = browser(folder, "1440,900")
         try:
             print(json.dumps(run(driver)))
         except BaseException:
