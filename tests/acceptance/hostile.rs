@@ -113,10 +113,13 @@ fn idle(nest: &Nest, kind: &DecoyKind, target: SocketAddr) {
     }
 }
 
-/// The decoy's own poke, where it's made of plain bytes.
+/// The decoy's own poke, as far as it's made of plain bytes.
 fn script(kind: &DecoyKind) -> &'static [Step] {
     match kind.poke {
-        Poke::Script(steps) if kind.tls.is_none() => steps,
+        Poke::Script(steps) if kind.tls.is_none() => {
+            let plain = steps.split(|step| matches!(step, Step::StartTls)).next();
+            plain.unwrap_or(steps)
+        }
         Poke::Script(_) | Poke::Talk(_) => &[],
     }
 }
@@ -147,6 +150,7 @@ fn play(kind: &DecoyKind, stream: &mut TcpStream, heard: &mut Vec<u8>, step: &St
             );
             heard.extend_from_slice(some.get(..more).unwrap());
         },
+        Step::StartTls => unreachable!("only plain steps are played"),
         Step::Drain => {
             stream.set_read_timeout(Some(SILENCE)).unwrap();
             while stream.read(&mut some).is_ok_and(|more| more > 0) {}

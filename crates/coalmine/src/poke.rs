@@ -183,13 +183,13 @@ async fn attempt(kind: &DecoyKind, bird: &RunBird, service: &RunService) -> Resu
         let tcp = TcpStream::connect(address)
             .await
             .with_context(|| format!("connect to {address}"))?;
-        let mut stream: Box<dyn Stream> = if kind.tls.is_some() {
+        let stream: Box<dyn Stream> = if kind.tls.is_some() {
             Box::new(secured(tcp, address.ip()).await?)
         } else {
             Box::new(tcp)
         };
         match kind.poke {
-            Poke::Script(steps) => script(&mut *stream, steps).await,
+            Poke::Script(steps) => script(stream, address.ip(), steps).await,
             Poke::Talk(talk) => talk(stream)
                 .await
                 .map_err(|problem| anyhow::anyhow!(problem)),
@@ -200,7 +200,7 @@ async fn attempt(kind: &DecoyKind, bird: &RunBird, service: &RunService) -> Resu
         .unwrap_or_else(|_| bail!("no end after {} s", MAX_ATTEMPT.as_secs()))
 }
 
-async fn script(stream: &mut dyn Stream, steps: &[Step]) -> Result<()> {
+async fn script(mut stream: Box<dyn Stream>, server: IpAddr, steps: &[Step]) -> Result<()> {
     let mut unread = Vec::new();
     for step in steps {
         match step {
@@ -213,13 +213,17 @@ async fn script(stream: &mut dyn Stream, steps: &[Step]) -> Result<()> {
                     unread.drain(..at + wanted.len());
                     break;
                 }
-                if read(stream, &mut unread, MAX_SILENCE).await? == 0 {
+                if read(&mut *stream, &mut unread, MAX_SILENCE).await? == 0 {
                     bail!("expected {:?}, got {:?}", lossy(wanted), lossy(&unread));
                 }
             },
+            Step::StartTls => {
+                unread.clear();
+                stream = Box::new(secured(stream, server).await?);
+            }
             Step::Drain => {
                 // A peer that closes hard has said all, too.
-                while matches!(read(stream, &mut unread, SILENCE).await, Ok(n) if n > 0) {}
+                while matches!(read(&mut *stream, &mut unread, SILENCE).await, Ok(n) if n > 0) {}
                 unread.clear();
             }
         }
@@ -260,6 +264,7 @@ async fn datagrams(address: SocketAddr, steps: &[Step]) -> Result<()> {
                     bail!("expected {:?}, got {:?}", lossy(wanted), lossy(answer));
                 }
             }
+            Step::StartTls => bail!("there's no TLS over UDP"),
             Step::Drain => {
                 while timeout(SILENCE, socket.recv_from(&mut buffer))
                     .await
@@ -347,7 +352,7 @@ fn question(name: &str) -> Vec<u8> {
     query
 }
 
-async fn secured(tcp: TcpStream, ip: IpAddr) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
+async fn secured<S: Stream>(stream: S, ip: IpAddr) -> Result<tokio_rustls::client::TlsStream<S>> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -356,7 +361,7 @@ async fn secured(tcp: TcpStream, ip: IpAddr) -> Result<tokio_rustls::client::Tls
         .with_custom_certificate_verifier(Arc::new(anyone::Anyone(provider)))
         .with_no_client_auth();
     TlsConnector::from(Arc::new(config))
-        .connect(ip.into(), tcp)
+        .connect(ip.into(), stream)
         .await
         .context("TLS handshake")
 }
@@ -443,7 +448,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_script_says_waits_and_reports_what_came_instead() {
-        let (mut ours, mut theirs) = tokio::io::duplex(256);
+        let (ours, mut theirs) = tokio::io::duplex(256);
         let server = tokio::spawn(async move {
             theirs.write_all(b"220 hello\r\n").await.unwrap();
             let mut said = [0; 6];
@@ -456,7 +461,9 @@ mod tests {
             Step::Send(b"USER\r\n"),
             Step::Expect(b"331"),
         ];
-        let problem = script(&mut ours, &steps).await.unwrap_err().to_string();
+        let nobody = IpAddr::from([127, 0, 0, 1]);
+        let problem = script(Box::new(ours), nobody, &steps).await;
+        let problem = problem.unwrap_err().to_string();
         assert_eq!(&server.await.unwrap(), b"USER\r\n");
         assert!(
             problem.starts_with("expected \"331\", got \"500 no"),

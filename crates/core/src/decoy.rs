@@ -283,7 +283,9 @@ pub trait Session: Send {
         let _ = (now, out);
     }
 
-    /// The peer won't send more; all its input has been fed. The default closes.
+    /// The peer won't send more; all its input has been fed. The connection may have failed (a
+    /// reset, a TLS handshake that didn't succeed), so what's said may reach nobody. The default
+    /// closes.
     fn end(&mut self, now: Timestamp, out: &mut Out) {
         let _ = now;
         out.close();
@@ -502,6 +504,8 @@ pub enum Step {
     Send(&'static [u8]),
     /// Reads until this has been seen.
     Expect(&'static [u8]),
+    /// Goes on inside TLS, as the server has agreed to.
+    StartTls,
     /// Reads whatever comes until the peer is silent for a moment or closes.
     Drain,
 }

@@ -491,6 +491,8 @@ fn step_once(talk: &mut Talk, step: &Step, split: Split) -> Vec<u8> {
             }
             _ => said.extend(talk.say(bytes)),
         },
+        // In memory, TLS is up once the session has asked for it.
+        Step::StartTls => assert!(talk.is_tls(), "the session doesn't start TLS"),
         Step::Expect(_) | Step::Drain => said.extend(talk.settle()),
     }
     said

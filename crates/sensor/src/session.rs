@@ -46,6 +46,7 @@ pub(crate) async fn run(
         out,
         input: Vec::new(),
         ended: false,
+        told: false,
         broken: false,
         alarm: Alarm::new(limits.total),
         context,
@@ -61,7 +62,7 @@ pub(crate) async fn run(
         }
         // Boxed, so that a conversation in the clear doesn't carry the room that TLS needs.
         Ok(Ending::StartTls) => Box::pin(secured(stream, talk, limits)).await,
-        Err(_) => {}
+        Err(_) => talk.lost().await,
     }
 }
 
@@ -70,18 +71,22 @@ async fn secured(stream: impl Stream, mut talk: Talk<'_>, limits: Limits) {
     // What came in the clear behind the request for TLS must never count as said inside it.
     talk.input = Vec::new();
     let Some(config) = talk.service.upgrade.config().await else {
-        return;
+        return talk.lost().await;
     };
     let handshake = TlsAcceptor::from(config).accept(stream);
     let Ok(Ok(mut stream)) = timeout(MAX_HANDSHAKE, handshake).await else {
-        return;
+        return talk.lost().await;
     };
     talk.out.read();
     talk.session.secured(now(), &mut talk.out);
     // TLS inside TLS is nobody's protocol: a second request ends the connection.
-    if let Ok(Ending::LastWord) = talk.converse(&mut stream, limits).await {
-        drop(talk);
-        linger(&mut stream).await;
+    match talk.converse(&mut stream, limits).await {
+        Ok(Ending::LastWord) => {
+            drop(talk);
+            linger(&mut stream).await;
+        }
+        Ok(Ending::StartTls) => {}
+        Err(_) => talk.lost().await,
     }
 }
 
@@ -101,6 +106,8 @@ struct Talk<'a> {
     input: Vec<u8>,
     /// The peer won't send more.
     ended: bool,
+    /// The session knows that.
+    told: bool,
     /// The peer broke the protocol.
     broken: bool,
     alarm: Alarm,
@@ -147,6 +154,7 @@ impl Talk<'_> {
         if self.ended {
             // Whatever is left unconsumed will never be completed.
             self.out.close();
+            self.told = true;
             self.session.end(now(), &mut self.out);
             if matches!(self.out.next(), Next::Read | Next::ReadUntil(_)) {
                 self.out.close();
@@ -192,8 +200,18 @@ impl Talk<'_> {
         }
     }
 
-    /// What was seen goes to disk, then what was said goes out.
-    async fn flush(&mut self, stream: &mut impl Stream, limits: Limits) -> io::Result<()> {
+    /// The connection failed (a reset, no TLS, out of time): the peer says no more and hears no
+    /// more, but what it did so far is kept.
+    async fn lost(mut self) {
+        if !self.told && !self.broken && self.out.next() != Next::Close {
+            self.session.end(now(), &mut self.out);
+        }
+        // There's nobody left to tell that the spool is full.
+        let _ = self.record().await;
+    }
+
+    /// What was seen goes to disk.
+    async fn record(&mut self) -> io::Result<()> {
         if self.out.has_seen() {
             let ends = (
                 Endpoint::from(self.context.peer),
@@ -207,6 +225,12 @@ impl Talk<'_> {
                 self.house.on_disk(ticket).await;
             }
         }
+        Ok(())
+    }
+
+    /// What was seen goes to disk, then what was said goes out.
+    async fn flush(&mut self, stream: &mut impl Stream, limits: Limits) -> io::Result<()> {
+        self.record().await?;
         if !self.out.bytes().is_empty() {
             let bytes = self.out.take_bytes();
             let written = async {

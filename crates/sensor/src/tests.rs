@@ -16,14 +16,19 @@ coalmine_core::event! {
     }
 }
 
-/// Greets, answers each line after 50 ms, breaks on `!`, starts TLS on `starttls`.
+/// Greets, answers each line after 50 ms, breaks on `!`, starts TLS on `starttls`; a peer that said
+/// `hold` is reported when it's gone.
 struct Lines;
-struct Conversation(Option<Vec<u8>>);
+#[derive(Default)]
+struct Conversation {
+    line: Option<Vec<u8>>,
+    holds: bool,
+}
 
 impl Sessions for Lines {
     fn open(&self, _: &Context, out: &mut Out) -> Box<dyn Session> {
         out.send("hello\n");
-        Box::new(Conversation(None))
+        Box::new(Conversation::default())
     }
 }
 
@@ -41,18 +46,32 @@ impl Session for Conversation {
             out.start_tls();
             return Ok(end + 1);
         }
+        if input.starts_with(b"hold\n") {
+            self.holds = true;
+            out.send("held\n");
+            return Ok(end + 1);
+        }
         let line = input[..end].to_vec();
         out.see(&Line {
             text: coalmine_core::text::printable(&line),
         });
-        self.0 = Some(line);
+        self.line = Some(line);
         out.wait(Duration::from_millis(50));
         Ok(end + 1)
     }
 
     fn wake(&mut self, _: Timestamp, out: &mut Out) {
-        out.send(self.0.take().unwrap_or_default());
+        out.send(self.line.take().unwrap_or_default());
         out.send("\n");
+    }
+
+    fn end(&mut self, _: Timestamp, out: &mut Out) {
+        if self.holds {
+            out.see(&Line {
+                text: "gone".to_owned(),
+            });
+        }
+        out.close();
     }
 
     fn secured(&mut self, _: Timestamp, out: &mut Out) {
@@ -341,4 +360,43 @@ async fn a_conversation_goes_on_inside_tls_without_what_was_injected_before() {
         .map(|s| s.fields.get().to_owned())
         .collect();
     assert_eq!(texts, [r#"{"TEXT":"clear"}"#, r#"{"TEXT":"inside"}"#]);
+}
+
+#[tokio::test]
+async fn what_a_session_knew_is_kept_however_the_connection_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let (sensor, subscriber) = start(dir.path(), port).await;
+    let seen = collect(subscriber);
+    let held = async || {
+        let mut tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        tcp.write_all(b"hold\n").await.unwrap();
+        tcp.read_exact(&mut [0; 11]).await.unwrap();
+        tcp
+    };
+
+    // Closed, reset, reset instead of a handshake, no handshake.
+    drop(held().await);
+    held().await.set_zero_linger().unwrap();
+    for answer in [&b""[..], b"this is no handshake"] {
+        let mut tcp = held().await;
+        tcp.write_all(b"starttls\n").await.unwrap();
+        tcp.read_exact(&mut [0; 9]).await.unwrap();
+        tcp.write_all(answer).await.unwrap();
+        if answer.is_empty() {
+            tcp.set_zero_linger().unwrap();
+        } else {
+            let _ = tcp.read_to_end(&mut Vec::new()).await;
+        }
+    }
+    // A session that closed has told all it knew.
+    let mut tcp = held().await;
+    tcp.write_all(b"!\n").await.unwrap();
+    let _ = tcp.read_to_end(&mut Vec::new()).await;
+
+    while seen.lock().unwrap().len() < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    sensor.stop().await;
+    assert_eq!(seen.lock().unwrap().len(), 4);
 }
