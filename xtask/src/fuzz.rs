@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: every decoy, and the watcher of packets, against libFuzzer, with the stable compiler.
+//! `cargo xtask fuzz`: every decoy, the watcher of packets and the shared codecs against libFuzzer, with the stable compiler.
 //!
 //! Only our own crates are compiled for coverage (`fuzz/rustc-with-coverage`); what they depend on is
 //! what the tests were built with.
@@ -20,6 +20,8 @@ const MAX_MEMORY: u32 = 1024;
 const NOT_OURS: &[&str] = &["ssh"];
 /// Not a decoy: frames for the watcher of packets.
 const PACKETS: &str = "packets";
+/// Not a decoy either: tokens for the codecs of `crates/wire`.
+const WIRE: &str = "wire";
 
 /// Fuzzes `decoys` (all if none is named) for `seconds` each, as many at once as there are cores.
 /// What is learnt stays in `target/fuzz/<decoy>` for the next run.
@@ -57,9 +59,9 @@ pub fn run(root: &Path, seconds: u32, decoys: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Every decoy's id, and [`PACKETS`]: the files of the rooms, which a test holds against the registry.
+/// Every decoy's id, [`PACKETS`] and [`WIRE`]: the files of the rooms, which a test holds against the registry.
 fn all(root: &Path) -> Result<Vec<String>> {
-    let mut ids = vec![PACKETS.to_owned()];
+    let mut ids = vec![PACKETS.to_owned(), WIRE.to_owned()];
     for room in std::fs::read_dir(root.join("decoys"))? {
         let Ok(files) = std::fs::read_dir(room?.path().join("src")) else {
             continue;
@@ -79,6 +81,7 @@ fn all(root: &Path) -> Result<Vec<String>> {
 struct Targets {
     decoys: PathBuf,
     packets: PathBuf,
+    wire: PathBuf,
 }
 
 /// Builds the fuzzers; their paths.
@@ -86,7 +89,9 @@ fn build(root: &Path) -> Result<Targets> {
     // All of the workspace is named so that features, and with them dependencies, are those of the
     // tests; only these targets are built.
     let mut command = super::command(&["build", "--release", "--workspace"]);
-    command.args(["--test", "fuzz-decoy", "--test", "fuzz-packets"]);
+    for target in ["fuzz-decoy", "fuzz-packets", "fuzz-wire"] {
+        command.args(["--test", target]);
+    }
     command
         .arg("--message-format=json-render-diagnostics")
         .env(
@@ -109,6 +114,7 @@ fn build(root: &Path) -> Result<Targets> {
     Ok(Targets {
         decoys: built("fuzz_decoy")?,
         packets: built("fuzz_packets")?,
+        wire: built("fuzz_wire")?,
     })
 }
 
@@ -116,6 +122,7 @@ fn build(root: &Path) -> Result<Targets> {
 fn one(targets: &Targets, decoy: &str, seconds: u32) -> Result<()> {
     let fuzzer = match decoy {
         PACKETS => &targets.packets,
+        WIRE => &targets.wire,
         _ => &targets.decoys,
     };
     let begun = Instant::now();
