@@ -376,6 +376,7 @@ pub struct Out {
     bytes: Vec<u8>,
     seen: Vec<Seen>,
     next: Next,
+    handshake: Option<&'static Handshake>,
     new_port: bool,
 }
 
@@ -391,6 +392,8 @@ pub enum Next {
     Wait(Duration),
     /// A TLS handshake as server, then [`Session::secured`].
     StartTls,
+    /// No more TLS, then [`Session::wake`].
+    EndTls,
     /// The end, after what has been said.
     Close,
 }
@@ -437,6 +440,19 @@ impl Out {
         self.next = Next::StartTls;
     }
 
+    /// Starts TLS as server as `handshake` says, after what has been said. Input that wasn't
+    /// consumed is the handshake's beginning. Only once a connection.
+    pub fn start_tls_as(&mut self, handshake: &'static Handshake) {
+        self.next = Next::StartTls;
+        self.handshake = Some(handshake);
+    }
+
+    /// Ends TLS without a word of it and goes on in the clear: what is said from
+    /// [`Session::wake`] on. What has been said is still said inside.
+    pub fn end_tls(&mut self) {
+        self.next = Next::EndTls;
+    }
+
     /// Ends the connection after what has been said.
     pub fn close(&mut self) {
         self.next = Next::Close;
@@ -450,6 +466,11 @@ impl Out {
     /// What the session wishes next.
     pub fn next(&self) -> Next {
         self.next
+    }
+
+    /// How TLS starts, where not in the plain way.
+    pub fn handshake(&self) -> Option<&'static Handshake> {
+        self.handshake
     }
 
     /// Whether the answer leaves from a fresh port.
@@ -483,6 +504,50 @@ impl Out {
     pub fn has_seen(&self) -> bool {
         !self.seen.is_empty()
     }
+}
+
+/// How a protocol starts TLS where that isn't the plain way.
+#[derive(Debug)]
+pub struct Handshake {
+    /// Name among the handshakes of a decoy.
+    pub id: &'static str,
+    /// Packets that carry its records; none: the records as they are.
+    pub packets: Option<Packets>,
+    /// Whether TLS 1.3 is spoken beside 1.2.
+    pub tls13: bool,
+    /// Application protocol (ALPN) that the server knows, if any.
+    pub alpn: &'static [&'static [u8]],
+    /// What certificate it shows.
+    pub certificate: SelfSigned,
+}
+
+/// Packets around the records of a TLS handshake.
+#[derive(Clone, Copy, Debug)]
+pub struct Packets {
+    /// First byte of each; anything else is a record that comes bare.
+    pub marker: u8,
+    /// Length of a packet's payload by its header; none where the header is no such packet's.
+    pub payload: fn(&[u8; Packets::HEADER]) -> Option<usize>,
+    /// Puts records into packets.
+    pub wrap: fn(&[u8]) -> Vec<u8>,
+}
+
+impl Packets {
+    /// Length of a packet's header, in bytes.
+    pub const HEADER: usize = 8;
+}
+
+/// A certificate that a product signs itself when it starts, with an RSA key.
+#[derive(Clone, Copy, Debug)]
+pub struct SelfSigned {
+    /// Name in the bird's vault.
+    pub id: &'static str,
+    /// Subject and issuer.
+    pub common_name: &'static str,
+    /// From the bird's pretended start on.
+    pub years: u8,
+    /// Whether the key has 3072 bits rather than 2048.
+    pub long: bool,
 }
 
 /// One harmless attempt at a decoy.

@@ -13,6 +13,7 @@ mod thread;
 mod tls;
 mod udp;
 mod uplink;
+mod wrapped;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::house::{House, now};
 use crate::tcp::{MAX_HANDSHAKE, TcpService};
+use crate::wrapped::Wrapped;
 
 /// Size of the buffer that all connections of a thread read through.
 const SCRATCH: usize = 16 * 1024;
@@ -62,30 +63,55 @@ pub(crate) async fn run(
         }
         // Boxed, so that a conversation in the clear doesn't carry the room that TLS needs.
         Ok(Ending::StartTls) => Box::pin(secured(stream, talk, limits)).await,
+        Ok(Ending::EndTls) => {}
         Err(_) => talk.lost().await,
     }
 }
 
 /// Goes on inside TLS, after a handshake as server.
 async fn secured(stream: impl Stream, mut talk: Talk<'_>, limits: Limits) {
-    // What came in the clear behind the request for TLS must never count as said inside it.
-    talk.input = Vec::new();
-    let Some(config) = talk.service.upgrade.config().await else {
+    // What came in the clear behind the request for TLS must never count as said inside it: it's
+    // either the beginning of the handshake or nothing.
+    let input = std::mem::take(&mut talk.input);
+    let how = talk.out.handshake();
+    let Some(config) = talk.service.upgrade.config(how).await else {
         return talk.lost().await;
+    };
+    let stream = match how {
+        Some(how) => Wrapped::new(stream, how.packets, input),
+        None => Wrapped::new(stream, None, Vec::new()),
     };
     let handshake = TlsAcceptor::from(config).accept(stream);
     let Ok(Ok(mut stream)) = timeout(MAX_HANDSHAKE, handshake).await else {
         return talk.lost().await;
     };
+    stream.get_mut().0.bare();
     talk.out.read();
     talk.session.secured(now(), &mut talk.out);
-    // TLS inside TLS is nobody's protocol: a second request ends the connection.
     match talk.converse(&mut stream, limits).await {
         Ok(Ending::LastWord) => {
             drop(talk);
             linger(&mut stream).await;
         }
+        Ok(Ending::EndTls) => cleared(stream.into_inner().0.into_inner(), talk, limits).await,
+        // TLS inside TLS is nobody's protocol: a second request ends the connection.
         Ok(Ending::StartTls) => {}
+        Err(_) => talk.lost().await,
+    }
+}
+
+/// Goes on in the clear after TLS.
+async fn cleared(mut stream: impl Stream, mut talk: Talk<'_>, limits: Limits) {
+    // What was said inside behind its end doesn't count outside.
+    talk.input = Vec::new();
+    talk.out.read();
+    talk.session.wake(now(), &mut talk.out);
+    match talk.converse(&mut stream, limits).await {
+        Ok(Ending::LastWord) => {
+            drop(talk);
+            linger(&mut stream).await;
+        }
+        Ok(_) => {}
         Err(_) => talk.lost().await,
     }
 }
@@ -96,6 +122,8 @@ enum Ending {
     LastWord,
     /// It goes on inside TLS.
     StartTls,
+    /// It goes on without TLS.
+    EndTls,
 }
 
 /// One conversation.
@@ -128,6 +156,7 @@ impl Talk<'_> {
             match self.out.next() {
                 Next::Close => return Ok(Ending::LastWord),
                 Next::StartTls => return Ok(Ending::StartTls),
+                Next::EndTls => return Ok(Ending::EndTls),
                 Next::Wait(time) => {
                     if !time.is_zero() {
                         tokio::time::sleep(time).await;
@@ -148,7 +177,8 @@ impl Talk<'_> {
         wake_after: Option<Duration>,
         limits: Limits,
     ) -> io::Result<()> {
-        if !self.input.is_empty() && self.feed() {
+        // A session may leave what it has seen to the handshake that it asks for.
+        if !self.input.is_empty() && (self.feed() || self.out.next() == Next::StartTls) {
             return Ok(());
         }
         if self.ended {

@@ -1,14 +1,16 @@
 //! Certificates and TLS settings of decoys.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use coalmine_core::decoy::Tls;
+use coalmine_core::decoy::{Handshake, SelfSigned, Tls};
 use coalmine_core::{Bird, Timestamp};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SerialNumber};
-use rustls::ServerConfig;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, RsaKeySize, SerialNumber};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::sync::OnceCell;
+use rustls::{ServerConfig, SupportedProtocolVersion};
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 /// How long a self-signed certificate is valid, in days: what appliances commonly use.
@@ -20,10 +22,41 @@ pub(crate) fn config(
     tls: Tls,
     given: Option<&(String, String)>,
 ) -> Result<Arc<ServerConfig>, String> {
-    let (chain, key) = match given {
+    let pem = match given {
         Some((chain, key)) => (chain.clone(), key.clone()),
         None => own(bird)?,
     };
+    let mut config = build(&pem, rustls::ALL_VERSIONS, tls.alpn)?;
+    // Servers of the field hand out session tickets.
+    if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
+        config.ticketer = ticketer;
+    }
+    Ok(Arc::new(config))
+}
+
+/// TLS as a decoy wants it started. It resumes no session: the handshake is always the whole one.
+fn config_as(bird: &Bird, how: &Handshake) -> Result<Arc<ServerConfig>, String> {
+    let fresh = fallback(bird, how.certificate).map_err(|e| e.to_string())?;
+    let name = format!("{}.pem", how.certificate.id);
+    let pem = bird.vault.keep(&name, &mut || fresh.clone().into_bytes())?;
+    let pem = String::from_utf8(pem).map_err(|e| e.to_string())?;
+    let versions = if how.tls13 {
+        rustls::ALL_VERSIONS
+    } else {
+        &[&rustls::version::TLS12]
+    };
+    let mut config = build(&(pem.clone(), pem), versions, how.alpn)?;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// A certificate and key, both as PEM, with what's spoken.
+fn build(
+    (chain, key): &(String, String),
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> Result<ServerConfig, String> {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| format!("the certificate can't be read as PEM: {e}"))?;
@@ -34,49 +67,57 @@ pub(crate) fn config(
         .map_err(|e| format!("the private key can't be read as PEM: {e}"))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|e| e.to_string())?
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|e| format!("certificate and private key don't go together: {e}"))?;
-    config.alpn_protocols = tls.alpn.iter().map(|p| p.to_vec()).collect();
-    // Servers of the field hand out session tickets.
-    if let Ok(ticketer) = rustls::crypto::aws_lc_rs::Ticketer::new() {
-        config.ticketer = ticketer;
-    }
-    Ok(Arc::new(config))
+    config.alpn_protocols = alpn.iter().map(|p| p.to_vec()).collect();
+    Ok(config)
 }
 
-/// TLS for services that start it in mid-connection, with the bird's own certificate; prepared
-/// when somebody first asks for it.
+/// TLS for services that start it in mid-connection, with the bird's own certificate or the one
+/// that the product makes; prepared when somebody first asks for it.
 pub(crate) struct Upgrade {
     bird: Arc<Bird>,
-    prepared: OnceCell<Option<Arc<ServerConfig>>>,
+    /// By the id of the handshake; empty for the plain one.
+    prepared: Mutex<BTreeMap<&'static str, Option<Arc<ServerConfig>>>>,
 }
 
 impl Upgrade {
     pub(crate) fn new(bird: &Arc<Bird>) -> Self {
         Self {
             bird: Arc::clone(bird),
-            prepared: OnceCell::new(),
+            prepared: Mutex::default(),
         }
     }
 
     /// None, said once in the log, where the certificate can't be had.
-    pub(crate) async fn config(&self) -> Option<Arc<ServerConfig>> {
-        let prepare = || async {
-            let bird = Arc::clone(&self.bird);
-            let made = spawn_blocking(move || config(&bird, Tls { alpn: &[] }, None)).await;
-            match made {
-                Ok(Ok(config)) => Some(config),
-                Ok(Err(problem)) => {
-                    tracing::error!(problem, "decoys can't start TLS: no certificate");
-                    None
-                }
-                Err(_) => None,
+    pub(crate) async fn config(
+        &self,
+        how: Option<&'static Handshake>,
+    ) -> Option<Arc<ServerConfig>> {
+        // Held while it's prepared: the others wait for the same.
+        let mut prepared = self.prepared.lock().await;
+        let id = how.map_or("", |how| how.id);
+        if let Some(known) = prepared.get(id) {
+            return known.clone();
+        }
+        let bird = Arc::clone(&self.bird);
+        let made = spawn_blocking(move || match how {
+            Some(how) => config_as(&bird, how),
+            None => config(&bird, Tls { alpn: &[] }, None),
+        });
+        let made = match made.await {
+            Ok(Ok(config)) => Some(config),
+            Ok(Err(problem)) => {
+                tracing::error!(problem, "decoys can't start TLS: no certificate");
+                None
             }
+            Err(_) => None,
         };
-        self.prepared.get_or_init(prepare).await.clone()
+        prepared.insert(id, made.clone());
+        made
     }
 }
 
@@ -105,9 +146,7 @@ fn self_signed(bird: &Bird) -> Result<String, rcgen::Error> {
     let day = 86_400_u64;
     let micros = i64::try_from(age.saturating_mul(day).saturating_mul(1_000_000)).unwrap_or(0);
     let from = Timestamp::from_micros(bird.booted.micros().saturating_sub(micros));
-    let until = from.plus(std::time::Duration::from_secs(
-        VALID_DAYS.saturating_mul(day),
-    ));
+    let until = from.plus(Duration::from_secs(VALID_DAYS.saturating_mul(day)));
     let midnight = |at: Timestamp| {
         let part = |pattern: &str| at.format(pattern).parse().unwrap_or(1);
         let year = at.format("%Y").parse().unwrap_or(2025);
@@ -115,6 +154,37 @@ fn self_signed(bird: &Bird) -> Result<String, rcgen::Error> {
     };
     params.not_before = midnight(from);
     params.not_after = midnight(until);
+    Ok(params.self_signed(&key)?.pem() + &key.serialize_pem())
+}
+
+/// A certificate as a product makes it for itself: no name but the common one, from its start on.
+fn fallback(bird: &Bird, wanted: SelfSigned) -> Result<String, rcgen::Error> {
+    let size = if wanted.long {
+        RsaKeySize::_3072
+    } else {
+        RsaKeySize::_2048
+    };
+    let key = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size)?;
+    let mut params = CertificateParams::new(Vec::new())?;
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, wanted.common_name);
+    params.distinguished_name = name;
+    let mut serial = bird.seed.take::<16>("fallback serial");
+    serial[0] &= 0x7f;
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    // Services start some time after the machine.
+    let after = Duration::from_secs(bird.seed.number("fallback age", 30, 180));
+    let from = bird.booted.plus(after);
+    let seconds = u64::try_from(from.secs().rem_euclid(86_400)).unwrap_or(0);
+    let part = |pattern: &str| from.format(pattern).parse().unwrap_or(1);
+    let year: i32 = from.format("%Y").parse().unwrap_or(2025);
+    let (month, day) = (part("%m"), part("%d"));
+    let clock = Duration::from_secs(seconds);
+    let until = year.saturating_add(i32::from(wanted.years));
+    // A year that's no leap year has no 29 February.
+    let last = if (month, day) == (2, 29) { 28 } else { day };
+    params.not_before = rcgen::date_time_ymd(year, month, day) + clock;
+    params.not_after = rcgen::date_time_ymd(until, month, last) + clock;
     Ok(params.self_signed(&key)?.pem() + &key.serialize_pem())
 }
 
@@ -153,6 +223,33 @@ mod tests {
         let bad = ("x".to_owned(), "y".to_owned());
         let error = super::config(&bird, tls, Some(&bad)).unwrap_err();
         assert_eq!(error, "the certificate holds no PEM block CERTIFICATE");
+    }
+
+    #[test]
+    fn a_product_signs_its_own_certificate() {
+        static HOW: Handshake = Handshake {
+            id: "test",
+            packets: None,
+            tls13: false,
+            alpn: &[b"test/1"],
+            certificate: SelfSigned {
+                id: "test",
+                common_name: "Product_Self_Signed",
+                years: 30,
+                long: false,
+            },
+        };
+        let config = config_as(&Bird::sample(), &HOW).unwrap();
+        assert_eq!(config.alpn_protocols, [b"test/1".to_vec()]);
+        let pem = fallback(&Bird::sample(), HOW.certificate).unwrap();
+        let key = &pem[pem.find("-----BEGIN PRIVATE").unwrap()..];
+        let key = KeyPair::from_pem(key).unwrap();
+        assert_eq!(key.algorithm(), &rcgen::PKCS_RSA_SHA256);
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let has = |part: &[u8]| der.windows(part.len()).any(|window| window == part);
+        assert!(has(b"Product_Self_Signed"));
+        // Bird::sample has booted on 2025-10-09 at 08:53:20; thirty years are GeneralizedTime.
+        assert!(has(b"2510090") && has(b"205510090"), "{der:?}");
     }
 
     #[test]

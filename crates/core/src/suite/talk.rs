@@ -219,6 +219,14 @@ impl Talk {
                 self.session.secured(self.now, &mut self.out);
                 self.take();
             }
+            Next::EndTls => {
+                assert!(self.tls, "no TLS to end");
+                self.input.clear();
+                self.tls = false;
+                self.out.read();
+                self.session.wake(self.now, &mut self.out);
+                self.take();
+            }
             Next::Close => self.closed = true,
         }
     }
