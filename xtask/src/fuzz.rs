@@ -88,7 +88,7 @@ struct Targets {
 fn build(root: &Path) -> Result<Targets> {
     // All of the workspace is named so that features, and with them dependencies, are those of the
     // tests; only these targets are built.
-    let mut command = super::command(&["build", "--release", "--workspace"]);
+    let mut command = super::command(&["build", "--workspace"]);
     for target in ["fuzz-decoy", "fuzz-packets", "fuzz-wire"] {
         command.args(["--test", target]);
     }
@@ -126,10 +126,10 @@ fn one(targets: &Targets, decoy: &str, seconds: u32) -> Result<()> {
         _ => &targets.decoys,
     };
     let begun = Instant::now();
-    let release = fuzzer.ancestors().nth(3).unwrap_or(fuzzer);
-    let corpus = release.join("fuzz").join(decoy);
+    let built = fuzzer.ancestors().nth(3).unwrap_or(fuzzer);
+    let corpus = built.join("fuzz").join(decoy);
     std::fs::create_dir_all(&corpus)?;
-    let found = release.join("fuzz").join(format!("{decoy}-"));
+    let found = built.join("fuzz").join(format!("{decoy}-"));
     let output = Command::new(fuzzer)
         .arg(&corpus)
         .args([
