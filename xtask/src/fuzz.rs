@@ -126,10 +126,10 @@ fn one(targets: &Targets, decoy: &str, seconds: u32) -> Result<()> {
         _ => &targets.decoys,
     };
     let begun = Instant::now();
-    let built = fuzzer.ancestors().nth(3).unwrap_or(fuzzer);
-    let corpus = built.join("fuzz").join(decoy);
+    let target = fuzzer.ancestors().nth(3).unwrap_or(fuzzer);
+    let corpus = target.join("fuzz").join(decoy);
     std::fs::create_dir_all(&corpus)?;
-    let found = built.join("fuzz").join(format!("{decoy}-"));
+    let found = target.join("fuzz").join(format!("{decoy}-"));
     let output = Command::new(fuzzer)
         .arg(&corpus)
         .args([
