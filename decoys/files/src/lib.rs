@@ -4,6 +4,16 @@ use coalmine_core::DecoyKind;
 
 pub mod ftp;
 pub mod git;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the server that uses these parts comes next")
+)]
+mod smb {
+    mod dice;
+    mod documents;
+    mod tree;
+    mod words;
+}
 pub mod tftp;
 
 /// Every decoy of this room.
