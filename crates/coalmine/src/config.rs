@@ -66,6 +66,8 @@ pub struct TokensPart {
     pub address: IpAddr,
     /// Zone of DNS tokens and host of token URLs.
     pub zone: String,
+    /// Zone of names that don't exist, for tokens that are better not answered.
+    pub nx_zone: Option<String>,
     /// The address that names in the zone resolve to.
     pub public_address: IpAddr,
     /// Port of the HTTP channel before the shift; `None` turns it off.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
+use coalmine_core::token::Reach;
 use coalmine_core::{EventKind, TokenKind};
 use serde_json::{Map, Value};
 
@@ -225,6 +226,9 @@ fn token(kind: &TokenKind) -> String {
         channels.join(" and "),
         kind.logtype,
     );
+    if let Reach::Local(limits) = kind.reach {
+        let _ = writeln!(text, "\nWorks without an account. {}", lines(limits));
+    }
     if !kind.asks.is_empty() {
         text.push_str("\nAsks for, beyond the memo:\n\n");
     }

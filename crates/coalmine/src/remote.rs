@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use coalmine_client::{Client, ClientError};
+use coalmine_core::token::Reach;
 
 use crate::folder::Folder;
 use crate::registry;
@@ -104,6 +105,9 @@ pub fn create_token(
     terminal::line(&format!("token     {}", token.canarytoken));
     terminal::line(&format!("url       {}", token.url));
     terminal::line(&format!("hostname  {}", token.hostname));
+    if let Reach::Local(limits) = known.reach {
+        terminal::line(&format!("mind      {limits}"));
+    }
     if let Some(out) = out {
         let bytes = client.download_token(&token.canarytoken)?;
         fs::write(out, bytes).with_context(|| format!("write {}", out.display()))?;
@@ -144,7 +148,13 @@ pub fn list_tokens(client: &Client, json: bool) -> Result<()> {
 fn kinds() -> String {
     let lines: Vec<String> = registry::tokens()
         .iter()
-        .map(|kind| format!("  {:<16} {}", kind.id, kind.title))
+        .map(|kind| match kind.reach {
+            Reach::Direct => format!("  {:<22} {}", kind.id, kind.title),
+            Reach::Local(_) => format!(
+                "  {:<22} {} (works without an account)",
+                kind.id, kind.title
+            ),
+        })
         .collect();
     lines.join("\n")
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use coalmine_console::channels::Others;
 use coalmine_console::{ConsoleConfig, Running};
 use coalmine_core::settings::Fault;
 use coalmine_sensor::{BirdPlan, PacketSocket, SensorConfig, SensorThread, ServicePlan};
@@ -173,9 +174,11 @@ async fn start(
             listen: config.console.listen,
             names: config.console.names.clone(),
             zone: config.tokens.zone.clone(),
+            nx_zone: config.tokens.nx_zone.clone(),
             public_address: config.tokens.public_address,
             token_http: channel(config.tokens.http_port),
             token_dns: channel(config.tokens.dns_port),
+            token_others: Others::default(),
             reverse_lookups: config.console.reverse_lookups,
             version: VERSION,
         },

@@ -125,9 +125,11 @@ fn console(dir: &std::path::Path) -> Result<Shared, Failure> {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         names: vec![],
         zone: "tokens.example.test".to_owned(),
+        nx_zone: None,
         public_address: Ipv4Addr::LOCALHOST.into(),
         token_http: None,
         token_dns: None,
+        token_others: coalmine_console::channels::Others::default(),
         reverse_lookups: false,
         version: "0.1.0",
     };

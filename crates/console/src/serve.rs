@@ -56,12 +56,17 @@ pub struct ConsoleConfig {
     pub names: Vec<String>,
     /// The zone of DNS tokens and the host of token URLs, e.g. `tokens.example.com`.
     pub zone: String,
+    /// A zone of names that don't exist, for tokens that are better not answered; it may lie inside
+    /// the other.
+    pub nx_zone: Option<String>,
     /// The address that names in the zone resolve to.
     pub public_address: std::net::IpAddr,
     /// HTTP channel; `None` turns it off.
     pub token_http: Option<SocketAddr>,
     /// DNS channel, UDP and TCP; `None` turns it off.
     pub token_dns: Option<SocketAddr>,
+    /// Channels that not every installation has.
+    pub token_others: channels::Others,
     /// Whether sources are looked up in the reverse DNS.
     pub reverse_lookups: bool,
     /// Program version.

@@ -1,5 +1,9 @@
-//! What a token kind is: how it's minted and what a touch of it means. Channels (HTTP, DNS) find
+//! What a token kind is: how it's minted and what a touch of it means. Channels (HTTP, DNS, ...) find
 //! the token and call [`TokenKind::trip`]; they know no kind by name.
+
+mod asks;
+mod places;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +16,9 @@ use serde_json::{Map, Value, json};
 use crate::event::{Field, Logtype, Shape};
 use crate::settings::Fault;
 use crate::{EventKind, Seed, Timestamp};
+
+pub use asks::{MAX_FILE, MAX_FILE_NAME, MAX_URL};
+pub use places::{HostPort, KubernetesPlace, Places, WireguardPlace};
 
 /// Catalogue key of the event that every touched token raises.
 pub const EVENT_KEY: &str = "canarytoken";
@@ -41,7 +48,7 @@ const EVENT_FIELDS: &[Field] = &[
         "channel",
         Shape::String,
         false,
-        "How it was touched: `http` or `dns`.",
+        "How it was touched: `http`, `dns`, `wireguard`, `mysql`, `smtp` or `kubernetes`.",
         || json!("http"),
     ),
     field(
@@ -205,11 +212,14 @@ pub struct TokenKind {
     pub logtype: u32,
     /// Through which channels it can be tripped.
     pub channels: &'static [TokenChannel],
+    /// How far it reaches.
+    pub reach: Reach,
     /// What it asks for beyond the memo.
     pub asks: &'static [Ask],
     /// Fields that it adds to the event.
     pub event: &'static [Field],
-    /// Makes the artefact; the same input gives the same artefact.
+    /// Makes the artefact; the same input gives the same artefact. Called by [`TokenKind::make`],
+    /// which has checked what it asks for.
     pub mint: fn(&Mint<'_>) -> Result<Artefact, Vec<Fault>>,
     /// What a touch means.
     pub trip: fn(&Token, &Hit<'_>) -> Trip,
@@ -221,22 +231,76 @@ impl fmt::Debug for TokenKind {
     }
 }
 
+/// How far a kind of token reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It alerts wherever it's used, by itself.
+    Direct,
+    /// It works without an account at the cloud that it seems to belong to; the text says where it
+    /// does not reach.
+    Local(&'static str),
+}
+
+impl Reach {
+    /// `direct` or `local`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Local(_) => "local",
+        }
+    }
+
+    /// Where it does not reach; empty where it reaches everywhere.
+    pub const fn limits(self) -> &'static str {
+        match self {
+            Self::Direct => "",
+            Self::Local(text) => text,
+        }
+    }
+}
+
 /// How a token can be touched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenChannel {
     /// A web request.
     Http,
     /// A DNS query.
     Dns,
+    /// A WireGuard handshake.
+    Wireguard,
+    /// A login to a MySQL server.
+    Mysql,
+    /// A mail.
+    Smtp,
+    /// A request to a Kubernetes API server.
+    Kubernetes,
 }
 
 impl TokenChannel {
-    /// `http` or `dns`, as in the event's `channel`.
+    /// As in the event's `channel`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Dns => "dns",
+            Self::Wireguard => "wireguard",
+            Self::Mysql => "mysql",
+            Self::Smtp => "smtp",
+            Self::Kubernetes => "kubernetes",
         }
+    }
+
+    /// The channel of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [
+            Self::Http,
+            Self::Dns,
+            Self::Wireguard,
+            Self::Mysql,
+            Self::Smtp,
+            Self::Kubernetes,
+        ]
+        .into_iter()
+        .find(|channel| channel.name() == name)
     }
 }
 
@@ -260,6 +324,28 @@ pub enum Takes {
     Text(usize),
     /// True or false, with this default.
     Bool(bool),
+    /// A whole `http://` or `https://` URL.
+    Url,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// An uploaded file.
+    File {
+        /// Its greatest size in bytes, at most [`MAX_FILE`].
+        max: usize,
+        /// Extensions that it may have, in lower case and without the dot; empty for any.
+        accepts: &'static [&'static str],
+    },
+}
+
+/// A file that somebody uploaded for a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Its name as the uploader calls it, without folders; at most [`MAX_FILE_NAME`] characters.
+    pub name: String,
+    /// Its MIME type as the uploader states it; empty where it doesn't.
+    pub mime: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// What a token is minted from.
@@ -269,23 +355,28 @@ pub struct Mint<'a> {
     pub id: &'a TokenId,
     /// The parameters given, by wire name; only those that [`TokenKind::asks`] lists.
     pub params: &'a BTreeMap<String, String>,
-    /// The token's own URL.
-    pub url: &'a str,
-    /// The token's own host name.
-    pub hostname: &'a str,
+    /// The files given, by wire name; only those that [`TokenKind::asks`] lists.
+    pub files: &'a BTreeMap<String, Upload>,
     /// Randomness of this token alone, the same at every call.
     pub seed: Seed,
     /// When it was created.
     pub now: Timestamp,
+    /// Where the channels are.
+    pub places: &'a Places,
 }
 
 /// What minting gives.
 #[derive(Clone, Debug, Default)]
 pub struct Artefact {
-    /// The kind's own fields of the token object.
+    /// The kind's own fields of the token object. `url` and `hostname` are the token's unless the
+    /// kind gives its own.
     pub fields: Map<String, Value>,
     /// A file to place, if there is one.
     pub file: Option<ArtefactFile>,
+    /// Texts to copy and place, by name, e.g. `web` or `credentials`.
+    pub renders: BTreeMap<String, String>,
+    /// Other keys by which channels find the token.
+    pub aliases: Vec<Alias>,
 }
 
 /// A file to place.
@@ -299,6 +390,16 @@ pub struct ArtefactFile {
     pub bytes: Vec<u8>,
 }
 
+/// Another key by which a channel finds a token: the id of an AWS access key, the SHA-1 of a
+/// client's certificate in hex, a WireGuard public key, a bearer's secret.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Alias {
+    /// The channel that looks for it.
+    pub channel: TokenChannel,
+    /// The key, exactly as that channel sees it.
+    pub key: String,
+}
+
 /// A token as a touch finds it.
 #[derive(Clone, Debug)]
 pub struct Token {
@@ -310,15 +411,23 @@ pub struct Token {
     pub memo: String,
     /// The kind's own fields, as minted.
     pub fields: Map<String, Value>,
+    /// What it was minted from, without files.
+    pub params: BTreeMap<String, String>,
 }
 
 /// One touch.
 #[derive(Debug)]
 pub enum Hit<'a> {
-    /// Over HTTP or HTTPS.
+    /// Over HTTP or HTTPS; a Kubernetes API server speaks that too.
     Http(HttpHit<'a>),
     /// Over DNS.
     Dns(DnsHit<'a>),
+    /// A WireGuard handshake.
+    Wireguard(WireguardHit<'a>),
+    /// A login to a MySQL server.
+    Mysql(MysqlHit<'a>),
+    /// A mail.
+    Smtp(SmtpHit<'a>),
 }
 
 /// A web request that named a token.
@@ -326,10 +435,17 @@ pub enum Hit<'a> {
 pub struct HttpHit<'a> {
     /// Who asked.
     pub client: IpAddr,
+    /// Whether it came over TLS.
+    pub tls: bool,
+    /// SHA-1 of the certificate that the client showed, in lower-case hex.
+    pub client_certificate: Option<&'a str>,
     /// E.g. `GET`.
     pub method: &'a str,
     /// As asked for, absolute.
     pub url: &'a str,
+    /// The path's segments after the one that holds the token, as sent and without a leading
+    /// slash, e.g. `manifest.json`; the whole path where the token stands elsewhere.
+    pub rest: &'a str,
     /// In the order sent, names as sent.
     pub headers: &'a [(String, String)],
     /// Query parameters in the order sent.
@@ -344,6 +460,14 @@ impl HttpHit<'_> {
         self.headers
             .iter()
             .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
+    }
+
+    /// The first query parameter of this name.
+    pub fn argument(&self, name: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(n, _)| n == name)
             .map(|(_, v)| v.as_str())
     }
 }
@@ -361,6 +485,62 @@ pub struct DnsHit<'a> {
     pub query_type: &'a str,
 }
 
+/// A WireGuard handshake with a token's peer.
+#[derive(Debug)]
+pub struct WireguardHit<'a> {
+    /// Who sent it.
+    pub client: IpAddr,
+    /// The initiator's static public key, base64.
+    pub client_public_key: &'a str,
+    /// The initiator's index of the session.
+    pub session_index: u32,
+}
+
+/// A login to a MySQL server.
+#[derive(Debug)]
+pub struct MysqlHit<'a> {
+    /// Who connected.
+    pub client: IpAddr,
+    /// The whole user name, of which the token is the beginning.
+    pub user: &'a str,
+    /// The schema asked for; empty for none.
+    pub database: &'a str,
+    /// The client's attributes, e.g. `_client_name`, in the order sent.
+    pub attributes: &'a [(String, String)],
+}
+
+/// A mail.
+#[derive(Debug)]
+pub struct SmtpHit<'a> {
+    /// Who delivered it.
+    pub client: IpAddr,
+    /// Whether it came over TLS.
+    pub tls: bool,
+    /// What the client calls itself.
+    pub helo: &'a str,
+    /// The envelope's sender; empty for bounces.
+    pub from: &'a str,
+    /// The envelope's recipient that holds the token.
+    pub recipient: &'a str,
+    /// Headers in the order sent, unfolded.
+    pub headers: &'a [(String, String)],
+    /// URLs in the text, bounded by the channel.
+    pub links: &'a [String],
+    /// Attached files, bounded by the channel.
+    pub attachments: &'a [SmtpAttachment],
+}
+
+/// A file that came with a mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpAttachment {
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// Its type as stated.
+    pub mime: String,
+    /// Its size in bytes, decoded.
+    pub size: usize,
+}
+
 /// What a touch means.
 #[derive(Clone, Debug)]
 pub struct Trip {
@@ -368,6 +548,29 @@ pub struct Trip {
     pub fields: Map<String, Value>,
     /// What the toucher gets.
     pub answer: Answer,
+    /// Whether it is an event at all.
+    pub alert: bool,
+}
+
+impl Trip {
+    /// A touch that is an event.
+    pub fn alert(fields: Map<String, Value>, answer: Answer) -> Self {
+        Self {
+            fields,
+            answer,
+            alert: true,
+        }
+    }
+
+    /// One that is part of the bait's ordinary life, and no event: a browser asks whether it may
+    /// ask, an app loads its manifest, a name lacks the data that its kind needs.
+    pub fn silent(answer: Answer) -> Self {
+        Self {
+            fields: Map::new(),
+            answer,
+            alert: false,
+        }
+    }
 }
 
 /// What the toucher gets.
@@ -384,6 +587,20 @@ pub enum Answer {
     },
     /// 302 to this URL.
     Redirect(String),
+    /// The file that was uploaded as this parameter.
+    Upload(&'static str),
+    /// A whole answer of HTTP. Length and connection are the channel's; `Server` too, unless it's
+    /// given.
+    Full {
+        /// E.g. 403.
+        status: u16,
+        /// In the order to be sent.
+        headers: Vec<(String, String)>,
+        /// Its bytes.
+        body: Vec<u8>,
+    },
+    /// Over DNS: there is no such name.
+    NxDomain,
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::hash::Hash;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
+use coalmine_core::TokenId;
+use coalmine_core::token::Alias;
 use lru::LruCache;
 
 use crate::engine::lock;
@@ -21,6 +23,7 @@ const MAX_ENTRIES: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 #[derive(Default)]
 pub(crate) struct Caches {
     pub(crate) tokens: Cache<String, TokenRow>,
+    pub(crate) aliases: Cache<Alias, TokenId>,
     pub(crate) keys: Cache<Vec<u8>, ApiKey>,
     pub(crate) settings: Cache<(), ConsoleSettings>,
 }

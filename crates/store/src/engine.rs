@@ -28,6 +28,7 @@ const MAX_GROUP: usize = 256;
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_foundation.sql"),
     include_str!("../migrations/0002_contacts.sql"),
+    include_str!("../migrations/0003_token_files.sql"),
 ];
 
 /// A handle to the store; clones share it.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use coalmine_core::token::{Alias, Places, TokenChannel, Upload};
 use coalmine_core::{Timestamp, TokenId};
 use serde_json::{Map, Value as Json};
 
 use crate::driver::{Row, Value, escaped, json, placeholders, values};
+use crate::engine::Writer;
 use crate::flocks::some;
 use crate::incidents::count;
 use crate::{Refusal, Result, Store};
@@ -30,6 +32,12 @@ pub struct NewToken {
     pub fields: Map<String, Json>,
     /// The factory that made it.
     pub factory_auth: Option<String>,
+    /// Where the channels were.
+    pub places: Places,
+    /// What was uploaded for it, by parameter.
+    pub files: BTreeMap<String, Upload>,
+    /// Other keys by which channels find it.
+    pub aliases: Vec<Alias>,
 }
 
 /// One token.
@@ -55,6 +63,8 @@ pub struct TokenRow {
     pub fields: Map<String, Json>,
     /// The factory that made it.
     pub factory_auth: Option<String>,
+    /// Where the channels were when it was made; `None` where that wasn't kept yet.
+    pub places: Option<Places>,
     /// How often it was touched: events of its incidents, also of deleted ones. 0 in
     /// [`Tokens::active`]'s answer.
     pub triggered_count: u64,
@@ -102,21 +112,22 @@ pub struct Factory {
 pub struct Tokens(pub(crate) Store);
 
 const COLUMNS: &str = "id, kind, memo, flock_id, enabled, created, updated_id, params, fields, \
-    factory_auth";
+    factory_auth, places";
 const COUNTED: &str = "id, kind, memo, flock_id, enabled, created, updated_id, params, fields, \
-    factory_auth, \
+    factory_auth, places, \
     (SELECT COALESCE(SUM(events_count), 0) FROM incidents WHERE node_id = tokens.id), \
     (SELECT COUNT(*) FROM incidents \
      WHERE node_id = tokens.id AND deleted = 0 AND acknowledged = 0)";
 
 impl Tokens {
-    /// Remembers a token, enabled.
+    /// Remembers a token, enabled, with its files and aliases.
     ///
     /// # Errors
-    /// [`Refusal::Taken`] if the id is there, [`Refusal::Missing`] if the flock isn't.
+    /// [`Refusal::Taken`] if the id or an alias is there, [`Refusal::Missing`] if the flock isn't.
     pub async fn create(&self, token: NewToken) -> Result<()> {
         let id = token.id.to_string();
         let (params, fields) = (json(&token.params)?, json(&token.fields)?);
+        let places = json(&token.places)?;
         self.0
             .write(move |writer| {
                 let flock = values![&token.flock_id];
@@ -127,10 +138,10 @@ impl Tokens {
                 let updated_id = count(&mut *writer.db, "token", 1)?;
                 let made = writer.db.execute(
                     "INSERT INTO tokens (id, kind, memo, flock_id, enabled, created, updated_id, \
-                     params, fields, factory_auth) VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?) \
-                     ON CONFLICT (id) DO NOTHING",
+                     params, fields, factory_auth, places) \
+                     VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
                     &values![
-                        id,
+                        &id,
                         token.kind,
                         token.memo,
                         token.flock_id,
@@ -139,9 +150,22 @@ impl Tokens {
                         params,
                         fields,
                         token.factory_auth,
+                        places,
                     ],
                 )?;
-                some(made, Refusal::Taken)
+                some(made, Refusal::Taken)?;
+                for (param, file) in token.files {
+                    keep_file(writer, &id, &param, &file)?;
+                }
+                for alias in token.aliases {
+                    let made = writer.db.execute(
+                        "INSERT INTO token_aliases (channel, key, token) VALUES (?, ?, ?) \
+                         ON CONFLICT (channel, key) DO NOTHING",
+                        &values![alias.channel.name(), alias.key, &id],
+                    )?;
+                    some(made, Refusal::Taken)?;
+                }
+                Ok(())
             })
             .await
     }
@@ -186,6 +210,82 @@ impl Tokens {
         }))
     }
 
+    /// The token that a channel knows by another key, if it is there and enabled; cached like
+    /// [`Tokens::active`].
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn by_alias(
+        &self,
+        channel: TokenChannel,
+        key: &str,
+    ) -> Result<Option<Arc<TokenRow>>> {
+        let alias = Alias {
+            channel,
+            key: key.to_owned(),
+        };
+        let id = match self.0.caches().aliases.get(&alias) {
+            Ok(id) => id,
+            Err(generation) => {
+                let params = values![channel.name(), key];
+                let found = self
+                    .0
+                    .read(move |db| {
+                        let sql = "SELECT token FROM token_aliases WHERE channel = ? AND key = ?";
+                        let row = db.query(sql, &params)?.pop();
+                        row.map(|mut row| row.parsed(|text| text.parse::<TokenId>().ok()))
+                            .transpose()
+                    })
+                    .await?;
+                let Some(id) = found.map(Arc::new) else {
+                    return Ok(None);
+                };
+                let caches = self.0.caches();
+                caches.aliases.keep(generation, alias, id.clone());
+                id
+            }
+        };
+        self.active(&id).await
+    }
+
+    /// The file that was uploaded for a token as `param`.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn upload(&self, id: &TokenId, param: &str) -> Result<Option<Upload>> {
+        Ok(self
+            .uploads_where(id, Some(param))
+            .await?
+            .pop_first()
+            .map(|(_, file)| file))
+    }
+
+    /// All files that were uploaded for a token, by parameter.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn uploads(&self, id: &TokenId) -> Result<BTreeMap<String, Upload>> {
+        self.uploads_where(id, None).await
+    }
+
+    async fn uploads_where(
+        &self,
+        id: &TokenId,
+        param: Option<&str>,
+    ) -> Result<BTreeMap<String, Upload>> {
+        let params = values![id.as_str(), param, param];
+        self.0
+            .read(move |db| {
+                let rows = db.query(
+                    "SELECT param, name, mime, content FROM token_uploads \
+                     WHERE token = ? AND (? IS NULL OR param = ?)",
+                    &params,
+                )?;
+                rows.into_iter().map(upload).collect()
+            })
+            .await
+    }
+
     /// Makes a token alert, or not.
     ///
     /// # Errors
@@ -216,7 +316,7 @@ impl Tokens {
         self.set("fields", json(fields)?.into(), id).await
     }
 
-    /// Forgets a token; what happens to its incidents is the caller's choice.
+    /// Forgets a token with its files; what happens to its incidents is the caller's choice.
     ///
     /// # Errors
     /// [`Refusal::Missing`].
@@ -225,6 +325,10 @@ impl Tokens {
         let outcome = self
             .0
             .write(move |writer| {
+                for table in ["token_uploads", "token_aliases"] {
+                    let sql = format!("DELETE FROM {table} WHERE token = ?");
+                    writer.db.execute(&sql, &params)?;
+                }
                 let gone = writer
                     .db
                     .execute("DELETE FROM tokens WHERE id = ?", &params)?;
@@ -232,6 +336,7 @@ impl Tokens {
             })
             .await;
         self.0.caches().tokens.forget();
+        self.0.caches().aliases.forget();
         outcome
     }
 
@@ -423,10 +528,31 @@ fn columns(mut row: Row) -> Result<(TokenRow, Row)> {
         params: row.json()?,
         fields: row.json()?,
         factory_auth: row.opt_text()?,
+        places: row
+            .opt_text()?
+            .and_then(|places| serde_json::from_str(&places).ok()),
         triggered_count: 0,
         unacknowledged: 0,
     };
     Ok((token, row))
+}
+
+fn keep_file(writer: &mut Writer, id: &str, param: &str, file: &Upload) -> Result<()> {
+    writer.db.execute(
+        "INSERT INTO token_uploads (token, param, name, mime, content) VALUES (?, ?, ?, ?, ?)",
+        &values![id, param, &file.name, &file.mime, &*file.bytes],
+    )?;
+    Ok(())
+}
+
+fn upload(mut row: Row) -> Result<(String, Upload)> {
+    let param = row.text()?;
+    let file = Upload {
+        name: row.text()?,
+        mime: row.text()?,
+        bytes: row.bytes()?,
+    };
+    Ok((param, file))
 }
 
 fn factory(mut row: Row) -> Result<Factory> {

@@ -6,7 +6,9 @@
 use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
-use coalmine_core::token::{Answer, Artefact, Hit, Mint, Token, TokenChannel, TokenKind, Trip};
+use coalmine_core::token::{
+    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+};
 use data_encoding::{BASE32_NOPAD, Encoding};
 use serde_json::{Map, Value, json};
 
@@ -26,6 +28,7 @@ pub static KIND: TokenKind = TokenKind {
           it too.",
     logtype: 16000,
     channels: &[TokenChannel::Dns],
+    reach: Reach::Direct,
     asks: &[],
     event: &[Field {
         name: GENERIC_DATA,
@@ -51,10 +54,7 @@ fn trip(_: &Token, hit: &Hit<'_>) -> Trip {
     {
         fields.insert(GENERIC_DATA.to_owned(), Value::String(text::cut(&data)));
     }
-    Trip {
-        fields,
-        answer: Answer::Plain,
-    }
+    Trip::alert(fields, Answer::Plain)
 }
 
 /// What the labels left of the token carry: `None` where they don't end in `G` and two digits.

@@ -1,10 +1,8 @@
 //! Web Bug: a URL nobody has a reason to open.
 
-use std::collections::BTreeMap;
-
-use coalmine_core::settings::{Fault, SettingValue};
+use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, Value};
 
@@ -22,6 +20,7 @@ pub static KIND: TokenKind = TokenKind {
           unless you want to know that they did.",
     logtype: 17000,
     channels: &[TokenChannel::Http],
+    reach: Reach::Direct,
     asks: &[Ask {
         name: SCANNER,
         doc: "Whether a browser that opens the URL may be asked about itself. Kept with the token.",
@@ -37,25 +36,16 @@ const SCANNER: &str = "browser_scanner_enabled";
 const SCANNER_DEFAULT: bool = true;
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
-    let scanner = scanner_enabled(mint.params).map_err(|fault| vec![fault])?;
-    let fields = Map::from_iter([(SCANNER.to_owned(), Value::Bool(scanner))]);
-    Ok(Artefact { fields, file: None })
-}
-
-fn scanner_enabled(params: &BTreeMap<String, String>) -> Result<bool, Fault> {
-    match params.get(SCANNER) {
-        None => Ok(SCANNER_DEFAULT),
-        Some(text) => bool::from_json(&Value::String(text.clone()))
-            .ok_or_else(|| Fault::new(SCANNER, format!("takes {}", bool::takes()))),
-    }
+    let scanner = mint.flag(SCANNER, SCANNER_DEFAULT);
+    Ok(Artefact {
+        fields: Map::from_iter([(SCANNER.to_owned(), Value::Bool(scanner))]),
+        ..Artefact::default()
+    })
 }
 
 /// The channel's own fields say all there is.
 fn trip(_: &Token, _: &Hit<'_>) -> Trip {
-    Trip {
-        fields: Map::new(),
-        answer: Answer::Plain,
-    }
+    Trip::alert(Map::new(), Answer::Plain)
 }
 
 #[cfg(test)]

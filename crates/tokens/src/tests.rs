@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Artefact, DnsHit, Hit, HttpHit, Mint, Takes, Token, TokenChannel, Trip,
+    Artefact, Ask, DnsHit, Hit, HostPort, HttpHit, KubernetesPlace, Mint, MysqlHit, Places,
+    SmtpHit, Takes, Token, TokenChannel, Trip, Upload, WireguardHit, WireguardPlace,
 };
 use coalmine_core::{Seed, Timestamp, TokenId, TokenKind};
 use serde_json::Map;
@@ -16,19 +17,74 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// Mints a token of `kind` from `params`.
 pub(crate) fn minted(kind: &TokenKind, params: &[(&str, &str)]) -> Result<Artefact, Vec<Fault>> {
-    let id = TokenId::from_seed(&Seed::new([1; 32]));
-    let params: BTreeMap<String, String> = params
+    minted_with(kind, params, &[])
+}
+
+/// Mints a token of `kind` from `params` and files: parameter, name, bytes.
+pub(crate) fn minted_with(
+    kind: &TokenKind,
+    params: &[(&str, &str)],
+    files: &[(&str, &str, &[u8])],
+) -> Result<Artefact, Vec<Fault>> {
+    minted_by(1, kind, params, files)
+}
+
+/// The same with the seed and id that `byte` gives.
+pub(crate) fn minted_by(
+    byte: u8,
+    kind: &TokenKind,
+    params: &[(&str, &str)],
+    files: &[(&str, &str, &[u8])],
+) -> Result<Artefact, Vec<Fault>> {
+    let id = id(byte);
+    let params = owned(params);
+    let files: BTreeMap<String, Upload> = files
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .map(|(param, name, bytes)| {
+            let file = Upload {
+                name: (*name).to_owned(),
+                mime: String::new(),
+                bytes: bytes.to_vec(),
+            };
+            ((*param).to_owned(), file)
+        })
         .collect();
-    (kind.mint)(&Mint {
+    kind.make(&Mint {
         id: &id,
         params: &params,
-        url: "http://tokens.example.com/a/b.html",
-        hostname: "b.tokens.example.com",
-        seed: Seed::new([2; 32]),
+        files: &files,
+        seed: Seed::new([byte; 32]).derive("token"),
         now: Timestamp::from_secs(1_700_000_000),
+        places: &places(),
     })
+}
+
+/// Every channel is on.
+pub(crate) fn places() -> Places {
+    let at = |port| {
+        Some(HostPort {
+            host: "tokens.example.com".to_owned(),
+            port,
+        })
+    };
+    Places {
+        http: at(80),
+        https: at(443),
+        dns: Some("tokens.example.com".to_owned()),
+        nx: Some("nx.example.com".to_owned()),
+        wireguard: Some(WireguardPlace {
+            host: "tokens.example.com".to_owned(),
+            port: 51820,
+            public_key: "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=".to_owned(),
+        }),
+        mysql: at(3306),
+        smtp: Some("tokens.example.com".to_owned()),
+        kubernetes: Some(KubernetesPlace {
+            url: "https://tokens.example.com:6443".to_owned(),
+            ca_pem: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".to_owned(),
+        }),
+        aws: Some("https://tokens.example.com".to_owned()),
+    }
 }
 
 /// A token of `kind` whose name was asked for behind `labels`.
@@ -45,35 +101,113 @@ pub(crate) fn touched(kind: &TokenKind, labels: &[String]) -> Trip {
     )
 }
 
-fn token(kind: &TokenKind) -> Token {
+/// A web request as most clients send it.
+pub(crate) fn request<'a>() -> HttpHit<'a> {
+    HttpHit {
+        client: CLIENT,
+        tls: false,
+        client_certificate: None,
+        method: "GET",
+        url: "http://tokens.example.com/a/b.html",
+        rest: "b.html",
+        headers: &[],
+        query: &[],
+        body: &[],
+    }
+}
+
+/// A token of `kind` as it's minted from [`samples`].
+pub(crate) fn token(kind: &TokenKind) -> Token {
+    let params = samples(kind);
     Token {
-        id: TokenId::from_seed(&Seed::new([1; 32])),
+        id: id(1),
         kind: kind.id.to_owned(),
         memo: "on the file server".to_owned(),
-        fields: minted(kind, &samples(kind)).unwrap().fields,
+        fields: minted_with(kind, &params, &sample_files(kind))
+            .unwrap()
+            .fields,
+        params: owned(&params),
     }
+}
+
+fn id(byte: u8) -> TokenId {
+    TokenId::from_seed(&Seed::new([byte; 32]))
+}
+
+fn owned(params: &[(&str, &str)]) -> BTreeMap<String, String> {
+    params
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 /// Every parameter of `kind`, with a value that it takes.
 fn samples(kind: &TokenKind) -> Vec<(&'static str, &'static str)> {
     kind.asks
         .iter()
-        .map(|ask| match ask.takes {
-            Takes::Text(_) => (ask.name, "x"),
-            Takes::Bool(true) => (ask.name, "true"),
-            Takes::Bool(false) => (ask.name, "false"),
-        })
+        .filter_map(|ask| Some((ask.name, sample(ask)?)))
         .collect()
 }
 
+/// Those that it requires.
+fn required(kind: &TokenKind) -> Vec<(&'static str, &'static str)> {
+    let asks = kind.asks.iter().filter(|ask| ask.required);
+    asks.filter_map(|ask| Some((ask.name, sample(ask)?)))
+        .collect()
+}
+
+/// A value that a parameter takes; none for files.
+fn sample(ask: &Ask) -> Option<&'static str> {
+    match ask.takes {
+        // Texts of a form of their own have a line each here.
+        Takes::Text(_) => Some("x"),
+        Takes::Bool(true) => Some("true"),
+        Takes::Bool(false) => Some("false"),
+        Takes::Url => Some("https://www.example.com/login?a=b&c=d"),
+        Takes::Choice(words) => words.first().copied(),
+        Takes::File { .. } => None,
+    }
+}
+
+/// The files that `kind` requires: parameter, name, bytes.
+fn sample_files(kind: &TokenKind) -> Vec<(&'static str, &'static str, &'static [u8])> {
+    let files = kind.asks.iter().filter(|ask| ask.required);
+    files
+        .filter_map(|ask| match ask.takes {
+            Takes::File { accepts, .. } => Some((ask.name, sample_file(accepts))),
+            _ => None,
+        })
+        .map(|(param, (name, bytes))| (param, name, bytes))
+        .collect()
+}
+
+/// A file that a parameter takes.
+fn sample_file(accepts: &[&str]) -> (&'static str, &'static [u8]) {
+    match accepts {
+        // Files of a form of their own have a line each here.
+        _ if accepts.is_empty() || accepts.contains(&"png") => ("a.png", b"\x89PNG\r\n\x1a\n"),
+        _ => panic!("no sample of {accepts:?}"),
+    }
+}
+
 #[test]
-fn every_file_is_in_the_registry() {
-    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+fn every_kinds_file_is_in_the_registry() {
+    let here = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
     let files: BTreeSet<String> = std::fs::read_dir(here)
         .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .map(|name| name.trim_end_matches(".rs").replace('_', "-"))
-        .filter(|name| name != "lib" && name != "tests")
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ext| ext == "rs"))
+        .filter(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            text.contains("\npub static KIND: TokenKind")
+        })
+        .map(|path| {
+            path.file_stem()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .replace('_', "-")
+        })
         .collect();
     let kinds: BTreeSet<String> = KINDS.iter().map(|kind| kind.id.to_owned()).collect();
     assert_eq!(files, kinds);
@@ -108,40 +242,74 @@ fn every_kind_says_what_it_is() {
 #[test]
 fn minting_takes_defaults_and_samples_and_always_gives_the_same() {
     for kind in KINDS {
-        for params in [Vec::new(), samples(kind)] {
-            let (one, two) = (minted(kind, &params), minted(kind, &params));
-            let (one, two) = (one.unwrap(), two.unwrap());
+        for params in [required(kind), samples(kind)] {
+            let mint = || minted_with(kind, &params, &sample_files(kind)).unwrap();
+            let (one, two) = (mint(), mint());
             assert_eq!(one.fields, two.fields, "{}", kind.id);
-            assert_eq!(
-                one.file.map(|file| file.bytes),
-                two.file.map(|file| file.bytes),
-                "{}",
-                kind.id
-            );
+            assert_eq!(one.renders, two.renders, "{}", kind.id);
+            assert_eq!(one.aliases, two.aliases, "{}", kind.id);
+            let bytes = |artefact: Artefact| artefact.file.map(|file| (file.name, file.bytes));
+            assert_eq!(bytes(one), bytes(two), "{}", kind.id);
         }
+    }
+}
+
+#[test]
+fn what_a_kind_requires_is_asked_for() {
+    for kind in KINDS {
+        let asks = kind.asks.iter().filter(|ask| ask.required);
+        let names: Vec<&str> = asks.map(|ask| ask.name).collect();
+        let faults = minted(kind, &[]).err().unwrap_or_default();
+        let told: Vec<&str> = faults.iter().map(|fault| fault.key.as_str()).collect();
+        assert_eq!(names, told, "{}", kind.id);
     }
 }
 
 #[test]
 fn a_trip_adds_no_field_that_the_kind_does_not_declare() {
     let labels = ["NBSWY3DP".to_owned(), "G42".to_owned()];
+    let headers = [("Referer".to_owned(), "http://evil.example/".to_owned())];
+    let query = [("c".to_owned(), "d".to_owned())];
     for kind in KINDS {
-        let mut trips = Vec::new();
-        if kind.channels.contains(&TokenChannel::Dns) {
-            trips.push(touched(kind, &labels));
-        }
-        if kind.channels.contains(&TokenChannel::Http) {
-            let hit = Hit::Http(HttpHit {
-                client: CLIENT,
-                method: "POST",
-                url: "http://tokens.example.com/a/b.html?c=d",
-                headers: &[("Referer".to_owned(), "http://evil.example/".to_owned())],
-                query: &[("c".to_owned(), "d".to_owned())],
-                body: b"e=f",
-            });
-            trips.push((kind.trip)(&token(kind), &hit));
-        }
-        for trip in trips {
+        for channel in kind.channels {
+            let hit = match channel {
+                TokenChannel::Http | TokenChannel::Kubernetes => Hit::Http(HttpHit {
+                    method: "POST",
+                    url: "http://tokens.example.com/a/b.html?c=d",
+                    headers: &headers,
+                    query: &query,
+                    body: b"e=f",
+                    ..request()
+                }),
+                TokenChannel::Dns => Hit::Dns(DnsHit {
+                    client: CLIENT,
+                    name: "NBSWY3DP.G42.tokens.example.com",
+                    labels: &labels,
+                    query_type: "A",
+                }),
+                TokenChannel::Wireguard => Hit::Wireguard(WireguardHit {
+                    client: CLIENT,
+                    client_public_key: "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=",
+                    session_index: 7,
+                }),
+                TokenChannel::Mysql => Hit::Mysql(MysqlHit {
+                    client: CLIENT,
+                    user: "dnsdnsdnsdnsdnsdnsdnsdns1en_USvm",
+                    database: "",
+                    attributes: &query,
+                }),
+                TokenChannel::Smtp => Hit::Smtp(SmtpHit {
+                    client: CLIENT,
+                    tls: false,
+                    helo: "mx.example",
+                    from: "a@example.com",
+                    recipient: "dnsdnsdnsdnsdnsdnsdnsdns1@tokens.example.com",
+                    headers: &headers,
+                    links: &[],
+                    attachments: &[],
+                }),
+            };
+            let trip = (kind.trip)(&token(kind), &hit);
             assert_declared(kind, &trip.fields);
         }
     }
@@ -164,7 +332,9 @@ fn the_event_kind_has_the_number_of_every_token_kind() {
         .iter()
         .map(|logtype| (logtype.code, logtype.means))
         .collect();
-    assert_eq!(numbers, [(17000, "http"), (16000, "dns")]);
+    let kinds: Vec<(u32, &str)> = KINDS.iter().map(|kind| (kind.logtype, kind.id)).collect();
+    assert_eq!(numbers, kinds);
+    assert!(numbers.contains(&(17000, "http")) && numbers.contains(&(16000, "dns")));
     assert_eq!(TOKEN_EVENT.key, "canarytoken");
     assert_eq!(TOKEN_EVENT.title, "Canarytoken triggered");
 }

@@ -43,12 +43,20 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
             reverse_lookups: s.flag("reverse_lookups").unwrap_or(true),
         }
     });
-    let known = ["address", "zone", "public_address", "http_port", "dns_port"];
+    let known = [
+        "address",
+        "zone",
+        "nx_zone",
+        "public_address",
+        "http_port",
+        "dns_port",
+    ];
     let tokens = root.table("tokens", &known, |s| TokensPart {
         address: s
             .parse("address", "an IP address, e.g. 192.0.2.1")
             .unwrap_or(ground.listen),
-        zone: s.zone().unwrap_or_else(|| ground.zone.clone()),
+        zone: s.zone("zone").unwrap_or_else(|| ground.zone.clone()),
+        nx_zone: s.zone("nx_zone"),
         public_address: s
             .parse("public_address", "an IP address, e.g. 192.0.2.1")
             .unwrap_or(ground.public_address),
@@ -542,8 +550,8 @@ impl<'a> Section<'a> {
         Some(name)
     }
 
-    fn zone(&mut self) -> Option<String> {
-        let zone = self.text("zone")?;
+    fn zone(&mut self, key: &str) -> Option<String> {
+        let zone = self.text(key)?;
         let zone = zone.trim_end_matches('.').to_lowercase();
         let label = |label: &str| {
             (1..=MAX_NAME).contains(&label.len())
@@ -553,7 +561,7 @@ impl<'a> Section<'a> {
         };
         // A token's name puts 25 characters and up to 190 of data before the zone.
         if zone.len() > 100 || !zone.split('.').all(label) || zone.parse::<IpAddr>().is_ok() {
-            self.fault("zone", format!("must be a domain of at most 100 characters, e.g. tokens.example.com, not {zone:?}"));
+            self.fault(key, format!("must be a domain of at most 100 characters, e.g. tokens.example.com, not {zone:?}"));
             return None;
         }
         Some(zone)

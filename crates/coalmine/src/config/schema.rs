@@ -52,6 +52,7 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
                 "properties": {
                     "address": address("The address both token channels listen on."),
                     "zone": text("Zone of DNS tokens and host of token URLs."),
+                    "nx_zone": text("Zone of names that don't exist, for documents whose reader should find nothing; it may lie inside the other."),
                     "public_address": address("What names in the zone resolve to."),
                     "http_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": TOKEN_HTTP_PORT, "description": "Port of the HTTP channel; 0 turns it off."},
                     "dns_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": TOKEN_DNS_PORT, "description": "Port of the DNS channel; 0 turns it off."},

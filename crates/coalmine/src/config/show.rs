@@ -41,10 +41,15 @@ fn tokens(config: &Config) -> String {
         "[tokens]\n\
          # The address both token channels listen on.\naddress = {}\n\
          # Zone of DNS tokens and host of token URLs: delegate it to public_address.\nzone = {}\n\
+         # Zone of names that don't exist, for documents whose reader should find nothing.\n{}\n\
          # What names in the zone resolve to.\npublic_address = {}\n\
          # 0 turns a channel off.\nhttp_port = {}\ndns_port = {}\n",
         value(&part.address.to_string().into()),
         value(&part.zone.clone().into()),
+        match &part.nx_zone {
+            Some(zone) => format!("nx_zone = {}", value(&zone.clone().into())),
+            None => "# nx_zone = \"nx.example.com\"".to_owned(),
+        },
         value(&part.public_address.to_string().into()),
         part.http_port.unwrap_or(0),
         part.dns_port.unwrap_or(0),

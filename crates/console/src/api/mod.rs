@@ -37,20 +37,25 @@ use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Method, Request, Response, header};
 use axum::routing::any;
+use bytes::Bytes;
 use coalmine_core::Timestamp;
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
 use jiff::tz::TimeZone;
+use tokio::sync::Semaphore;
 
 use crate::Shared;
 pub use answer::{Answer, ApiError};
 pub use auth::{Caller, Role};
 pub use openapi::openapi;
-use params::{MAX_BODY, Params};
+use params::{MAX_BODY, MAX_UPLOAD_BODY, Params};
 use table::{Endpoint, Param, Takes};
 
 /// Longest wait for a request's body.
 const MAX_BODY_WAIT: Duration = Duration::from_secs(20);
+/// Requests with an upload that are read at once; others wait. They may come from anybody, since
+/// the credential may stand in the body.
+const MAX_UPLOADS: usize = 4;
 /// Longest user agent and language kept in the audit trail, in characters.
 const MAX_AGENT: usize = 512;
 
@@ -65,6 +70,7 @@ pub fn router(console: Shared) -> Router {
     let state = Arc::new(Api {
         console,
         throttle: auth::Throttle::default(),
+        uploads: Semaphore::new(MAX_UPLOADS),
     });
     Router::new()
         .route("/api/v1/{*path}", any(respond))
@@ -75,6 +81,7 @@ pub fn router(console: Shared) -> Router {
 struct Api {
     console: Shared,
     throttle: auth::Throttle,
+    uploads: Semaphore,
 }
 
 /// What an endpoint is asked.
@@ -188,18 +195,7 @@ async fn respond(State(api): State<Arc<Api>>, request: Request<Body>) -> Respons
 
 async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Answer, ApiError> {
     let path = endpoint_path(parts.uri.path());
-    // The body is read even where it isn't needed: answering early would break the connection.
-    let body = tokio::time::timeout(MAX_BODY_WAIT, Limited::new(body, MAX_BODY).collect())
-        .await
-        .map_err(|_| ApiError::too_slow())?
-        .map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                ApiError::too_large(MAX_BODY)
-            } else {
-                ApiError::bad("The request body couldn't be read")
-            }
-        })?
-        .to_bytes();
+    let body = read(api, path, parts, body).await?;
     let Some(endpoint) = table::find(path) else {
         return Err(if gaps::is_documented(path) {
             ApiError::not_found(format!(
@@ -247,6 +243,38 @@ async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Answer, ApiError
         console: Arc::clone(&api.console),
     };
     (endpoint.run)(ask).await
+}
+
+/// The whole body. It is read even where it isn't needed: answering early would break the
+/// connection.
+async fn read(api: &Api, path: &str, parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
+    let uploads = header_text(parts, header::CONTENT_TYPE.as_str())
+        .to_ascii_lowercase()
+        .starts_with("multipart/form-data")
+        && table::find(path).is_some_and(|endpoint| endpoint.takes_files());
+    // What is short needs no place of its own.
+    let is_short = header_text(parts, header::CONTENT_LENGTH.as_str())
+        .parse()
+        .is_ok_and(|length: usize| length <= MAX_BODY);
+    let most = if uploads { MAX_UPLOAD_BODY } else { MAX_BODY };
+    let collect = async {
+        let _place = match uploads && !is_short {
+            true => api.uploads.acquire().await.ok(),
+            false => None,
+        };
+        Limited::new(body, most).collect().await
+    };
+    let collected = tokio::time::timeout(MAX_BODY_WAIT, collect)
+        .await
+        .map_err(|_| ApiError::too_slow())?
+        .map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                ApiError::too_large(most)
+            } else {
+                ApiError::bad("The request body couldn't be read")
+            }
+        })?;
+    Ok(collected.to_bytes())
 }
 
 /// The part below `/api/v1/`, without a `.json` that some clients append.

@@ -4,12 +4,18 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
+use coalmine_core::text;
+use coalmine_core::token::{MAX_FILE, MAX_FILE_NAME, Upload};
 use serde_json::Value;
 
 use super::answer::ApiError;
 
 /// Largest request body, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;
+/// The same where files may be uploaded: one of the largest kind, and room for the form around it.
+pub const MAX_UPLOAD_BODY: usize = MAX_FILE + MAX_BODY;
+/// Most uploaded files of one request.
+const MAX_FILES: usize = 8;
 /// Most parameters of one request.
 const MAX_PARAMS: usize = 256;
 /// Longest parameter name, in bytes.
@@ -17,11 +23,14 @@ const MAX_NAME: usize = 128;
 
 /// The parameters of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params(BTreeMap<String, String>);
+pub struct Params {
+    texts: BTreeMap<String, String>,
+    files: BTreeMap<String, Upload>,
+}
 
 impl Params {
     /// Reads the query and a body in any of the forms that clients send: urlencoded (also where
-    /// no type is stated), multipart, or a flat JSON object. Uploaded files are skipped.
+    /// no type is stated), multipart with files, or a flat JSON object.
     ///
     /// # Errors
     /// 400 where the body can't be read or there are too many parameters.
@@ -52,7 +61,7 @@ impl Params {
 
     /// The value of `name`, also if it's empty.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.texts.get(name).map(String::as_str)
     }
 
     /// The value of `name`, if it has one.
@@ -63,18 +72,23 @@ impl Params {
     /// Gives `name` a value if it has none.
     pub fn fall_back(&mut self, name: &str, value: &str) {
         if self.text(name).is_none() {
-            self.0.insert(name.to_owned(), value.to_owned());
+            self.texts.insert(name.to_owned(), value.to_owned());
         }
     }
 
     /// Puts another value in place of the one given.
     pub fn set(&mut self, name: &str, value: &str) {
-        self.0.insert(name.to_owned(), value.to_owned());
+        self.texts.insert(name.to_owned(), value.to_owned());
     }
 
-    /// All of them.
+    /// An uploaded file.
+    pub fn file(&self, name: &str) -> Option<&Upload> {
+        self.files.get(name)
+    }
+
+    /// All texts.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+        self.texts.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
     fn add_urlencoded(&mut self, text: &[u8]) -> Result<(), ApiError> {
@@ -95,12 +109,34 @@ impl Params {
         let mut form = multer::Multipart::new(stream, boundary);
         while let Some(field) = form.next_field().await.map_err(unreadable)? {
             let name = field.name().unwrap_or_default().to_owned();
-            let is_file = field.file_name().is_some();
+            let file_name = field.file_name().map(str::to_owned);
+            let mime = field.content_type().map(ToString::to_string);
             let bytes = field.bytes().await.map_err(unreadable)?;
-            if !is_file {
-                self.add(&name, String::from_utf8_lossy(&bytes).into_owned())?;
+            match file_name {
+                None => self.add(&name, String::from_utf8_lossy(&bytes).into_owned())?,
+                // How browsers send a field for files that was left empty.
+                Some(file_name) if file_name.is_empty() && bytes.is_empty() => {}
+                Some(file_name) => self.add_file(
+                    name,
+                    Upload {
+                        name: plain_name(&file_name),
+                        mime: mime.unwrap_or_default(),
+                        bytes: bytes.to_vec(),
+                    },
+                )?,
             }
         }
+        Ok(())
+    }
+
+    fn add_file(&mut self, param: String, file: Upload) -> Result<(), ApiError> {
+        if self.files.contains_key(&param) {
+            return Ok(());
+        }
+        if self.files.len() >= MAX_FILES || param.len() > MAX_NAME {
+            return Err(ApiError::bad("Too many parameters"));
+        }
+        self.files.insert(param, file);
         Ok(())
     }
 
@@ -119,15 +155,24 @@ impl Params {
     }
 
     fn add(&mut self, name: &str, value: String) -> Result<(), ApiError> {
-        if self.0.contains_key(name) {
+        if self.texts.contains_key(name) {
             return Ok(());
         }
-        if self.0.len() >= MAX_PARAMS || name.len() > MAX_NAME {
+        if self.texts.len() >= MAX_PARAMS || name.len() > MAX_NAME {
             return Err(ApiError::bad("Too many parameters"));
         }
-        self.0.insert(name.to_owned(), value);
+        self.texts.insert(name.to_owned(), value);
         Ok(())
     }
+}
+
+/// A file's name without folders, as one line.
+fn plain_name(name: &str) -> String {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    text::printable(name.as_bytes())
+        .chars()
+        .take(MAX_FILE_NAME)
+        .collect()
 }
 
 /// Reads a yes or no as clients write it.
@@ -166,11 +211,15 @@ mod tests {
     #[tokio::test]
     async fn multipart_and_json_bodies_are_read() {
         let body = "--X\r\nContent-Disposition: form-data; name=\"memo\"\r\n\r\nhello\r\n\
-                    --X\r\nContent-Disposition: form-data; name=\"web_image\"; filename=\"a.png\"\r\n\r\n\x01\x02\r\n--X--\r\n";
+                    --X\r\nContent-Disposition: form-data; name=\"web_image\"; filename=\"C:\\a.png\"\r\nContent-Type: image/png\r\n\r\n\x01\x02\r\n\
+                    --X\r\nContent-Disposition: form-data; name=\"doc\"; filename=\"\"\r\n\r\n\r\n--X--\r\n";
         let params = read("", "multipart/form-data; boundary=X", body)
             .await
             .unwrap();
         assert_eq!(params.iter().collect::<Vec<_>>(), [("memo", "hello")]);
+        let file = params.file("web_image").unwrap();
+        assert_eq!((&*file.name, &*file.mime), ("a.png", "image/png"));
+        assert_eq!(file.bytes, [1, 2]);
         let params = read("", "application/json", r#"{"a": 1, "b": "x", "c": null}"#)
             .await
             .unwrap();

@@ -39,6 +39,16 @@ impl std::fmt::Debug for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// Whether files may be uploaded to it.
+    pub fn takes_files(&self) -> bool {
+        matches!(
+            self.path,
+            "canarytoken/create" | "canarytoken/factory/create"
+        )
+    }
+}
+
 /// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::Endpoint;
+use coalmine_core::token::Answer;
 use lru::LruCache;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -21,10 +22,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
 use self::rate::{RateLimit, Verdict};
-use self::zone::Named;
 pub(super) use self::zone::Zone;
+use self::zone::{Named, Reply};
 use super::slots::Slots;
-use super::touch::{Keeper, Touch, Touches, What};
+use super::touch::{Candidate, Keeper, Touch, Touches, What};
 use super::{ACCEPT_BACK_OFF, floor};
 
 /// Longest datagram read; what is longer is no query of ours.
@@ -74,24 +75,26 @@ pub(super) async fn serve_udp<K: Keeper>(
             Some(packet) if peer.port() != 0 => packet,
             _ => continue,
         };
-        let Some(reply) = zone.react(packet) else {
+        let Some(mut reply) = zone.react(packet) else {
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             continue;
         };
-        let bytes = match limit.verdict(peer.ip(), arrival) {
-            Verdict::Answer => Some(reply.datagram(length)),
-            Verdict::Truncate => Some(reply.truncated()),
-            Verdict::Silence => None,
-        };
+        let verdict = limit.verdict(peer.ip(), arrival);
         let named = reply
             .named
+            .take()
             .filter(|named| recent.is_new(peer, named, arrival));
         let (socket, touches) = (Arc::clone(&socket), Arc::clone(&touches));
         tokio::spawn(async move {
-            notice(named, "udp", peer, local, &touches).await;
+            let reply = notice(named, reply, "udp", peer, local, &touches).await;
             floor(arrival).await;
+            let bytes = match verdict {
+                Verdict::Answer => Some(reply.datagram(length)),
+                Verdict::Truncate => Some(reply.truncated()),
+                Verdict::Silence => None,
+            };
             if let Some(bytes) = bytes {
                 // The peer asks again if this one is lost.
                 let _ = socket.send_to(&bytes, peer).await;
@@ -144,7 +147,7 @@ async fn converse<K: Keeper>(
     let read = async move {
         while let Some(packet) = message(&mut input).await? {
             let arrival = Instant::now();
-            let Some(reply) = zone.react(&packet) else {
+            let Some(mut reply) = zone.react(&packet) else {
                 // No query: whoever sends that has nothing else to say.
                 break;
             };
@@ -152,15 +155,15 @@ async fn converse<K: Keeper>(
                 break;
             };
             let (sender, touches) = (sender.clone(), Arc::clone(&touches));
-            let bytes = reply.framed();
             let named = reply
                 .named
+                .take()
                 .filter(|named| recent.is_new(peer, named, arrival));
             tokio::spawn(async move {
-                notice(named, "tcp", peer, local, &touches).await;
+                let reply = notice(named, reply, "tcp", peer, local, &touches).await;
                 floor(arrival).await;
                 // A closed connection needs no answer.
-                let _ = sender.send(bytes).await;
+                let _ = sender.send(reply.framed()).await;
                 drop(place);
             });
         }
@@ -189,14 +192,16 @@ async fn message(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<
     Ok(Some(packet))
 }
 
+/// Remembers a touch, and gives the reply back as the token's kind wants it.
 async fn notice<K: Keeper>(
     named: Option<Named>,
+    reply: Reply,
     transport: &'static str,
     peer: SocketAddr,
     local: SocketAddr,
     touches: &Arc<Touches<K>>,
-) {
-    let Some(named) = named else { return };
+) -> Reply {
+    let Some(named) = named else { return reply };
     let touch = Touch {
         at: crate::now(),
         src: Endpoint::from(peer),
@@ -208,8 +213,10 @@ async fn notice<K: Keeper>(
             transport,
         },
     };
-    // Every kind's answer is the zone's.
-    let _ = touches.touch(vec![named.token], touch).await;
+    match touches.touch(vec![Candidate::Id(named.token)], touch).await {
+        Answer::NxDomain => reply.missing(),
+        _ => reply,
+    }
 }
 
 /// Queries seen lately.

@@ -59,18 +59,32 @@ pub(super) async fn serve<K: Keeper>(listener: TcpListener, touches: Arc<Touches
         tokio::spawn(async move {
             if let Ok(local) = stream.local_addr() {
                 // A connection that breaks is the peer's business.
-                let _ = converse(stream, peer, local, &touches).await;
+                let talker = Talker {
+                    peer,
+                    local,
+                    tls: false,
+                    client_certificate: None,
+                };
+                let _ = converse(stream, &talker, &touches).await;
             }
             drop(slot);
         });
     }
 }
 
+/// Who is at the other end of a connection, and how.
+pub(super) struct Talker {
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub tls: bool,
+    /// SHA-1 of the certificate shown, in lower-case hex.
+    pub client_certificate: Option<String>,
+}
+
 /// One connection, from first request to last.
 pub(super) async fn converse<K: Keeper>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    peer: SocketAddr,
-    local: SocketAddr,
+    talker: &Talker,
     touches: &Arc<Touches<K>>,
 ) -> io::Result<()> {
     let mut connection = Connection {
@@ -100,7 +114,10 @@ pub(super) async fn converse<K: Keeper>(
         };
         let arrival = Instant::now();
         let reply = touches
-            .touch(head.candidates(), touch(&head, body, peer, local))
+            .touch(
+                head.candidates(talker.client_certificate.as_deref()),
+                touch(&head, body, talker),
+            )
             .await;
         floor(arrival).await;
         head.keep_alive &= served < MAX_REQUESTS && refusal.is_none();
@@ -117,14 +134,17 @@ pub(super) async fn converse<K: Keeper>(
     Ok(())
 }
 
-fn touch(head: &Head, body: Body, peer: SocketAddr, local: SocketAddr) -> Touch {
+fn touch(head: &Head, body: Body, talker: &Talker) -> Touch {
     Touch {
         at: crate::now(),
-        src: Endpoint::from(peer),
-        dst: Endpoint::from(local),
+        src: Endpoint::from(talker.peer),
+        dst: Endpoint::from(talker.local),
         what: What::Http {
+            tls: talker.tls,
+            client_certificate: talker.client_certificate.clone(),
             method: head.method.clone(),
-            url: head.url(local),
+            url: head.url(talker),
+            path: head.path.clone(),
             headers: head.headers.clone(),
             query: head.query.clone(),
             body: body.kept,

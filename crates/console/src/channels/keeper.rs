@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalmine_core::token::Token;
+use coalmine_core::token::{Token, Upload};
 use coalmine_core::{Sighting, TokenId};
 use coalmine_store::StoreError;
 
-use super::touch::Keeper;
+use super::touch::{Candidate, Keeper};
 use crate::Shared;
 use crate::ingest::record_now;
 
@@ -17,14 +17,26 @@ const MAX_TRIES: u32 = 6;
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Keeper for Shared {
-    async fn find(&self, id: &TokenId) -> Option<Token> {
-        let row = insist(|| async { self.store.tokens().active(id).await }).await??;
+    async fn find(&self, candidate: &Candidate) -> Option<Token> {
+        let tokens = self.store.tokens();
+        let row = match candidate {
+            Candidate::Id(id) => insist(|| tokens.active(id)).await??,
+            Candidate::Alias(alias) => {
+                insist(|| tokens.by_alias(alias.channel, &alias.key)).await??
+            }
+        };
         Some(Token {
             id: row.id.clone(),
             kind: row.kind.clone(),
             memo: row.memo.clone(),
             fields: row.fields.clone(),
+            params: row.params.clone(),
         })
+    }
+
+    async fn upload(&self, id: &TokenId, param: &str) -> Option<Upload> {
+        let tokens = self.store.tokens();
+        insist(|| tokens.upload(id, param)).await?
     }
 
     async fn record(&self, sighting: Sighting) {
@@ -70,7 +82,7 @@ mod tests {
 
     use super::*;
     use crate::channels::tests::{KINDS, WEB, config};
-    use crate::channels::{bind, url_for};
+    use crate::channels::{bind, places};
     use crate::{Catalogue, Console};
 
     static EVENT: EventKind = token::event_kind(&[Logtype {
@@ -108,11 +120,15 @@ mod tests {
                 params: BTreeMap::new(),
                 fields: Map::new(),
                 factory_auth: None,
+                places: places(&console.config),
+                files: BTreeMap::new(),
+                aliases: Vec::new(),
             })
             .await
             .unwrap();
         let tasks = bound.start(&console);
-        let url = url_for(&console.config, &id, &coalmine_core::Seed::new([1; 32]));
+        let port = console.config.token_http.unwrap().port();
+        let url = format!("http://127.0.0.1:{port}/about/{id}/plan.html");
 
         fetch(&url).await;
         let touched = tokens.get(&id).await.unwrap().unwrap();

@@ -5,20 +5,19 @@
 //! alike. A touch of a known token is committed before its answer leaves; only a commit that takes
 //! longer than the floor shows, and after [`PATIENCE`] the answer leaves without it.
 
-mod address;
 mod dns;
 mod http;
 mod keeper;
 mod slots;
 mod touch;
-mod words;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalmine_core::TokenKind;
+use coalmine_core::token::{HostPort, Places};
+use coalmine_core::{TokenId, TokenKind};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -26,7 +25,6 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::serve::ConsoleConfig;
 
-pub use address::{hostname_for, url_for};
 use touch::{Keeper, Touches};
 
 /// How long after its arrival the earliest answer to a request leaves.
@@ -36,6 +34,42 @@ pub const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Pause after a failed accept, e.g. when the process is out of file descriptors.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Where the channels are that not every installation has; `None` turns one off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// HTTP over TLS.
+    pub https: Option<SocketAddr>,
+    /// WireGuard, UDP.
+    pub wireguard: Option<SocketAddr>,
+    /// MySQL.
+    pub mysql: Option<SocketAddr>,
+    /// Mail.
+    pub smtp: Option<SocketAddr>,
+    /// Kubernetes, over TLS.
+    pub kubernetes: Option<SocketAddr>,
+}
+
+/// Where the channels that listen are, as those see them who touch tokens.
+pub fn places(config: &ConsoleConfig) -> Places {
+    let at = |address: SocketAddr| HostPort {
+        host: config.zone.clone(),
+        port: address.port(),
+    };
+    let named = config.token_dns.is_some() && config.zone.parse::<IpAddr>().is_err();
+    Places {
+        http: config.token_http.map(at),
+        dns: named.then(|| config.zone.clone()),
+        nx: config.nx_zone.clone().filter(|_| named),
+        // The other channels aren't there yet.
+        ..Places::default()
+    }
+}
+
+/// The host name of a token that was made before names were kept.
+pub fn hostname_for(config: &ConsoleConfig, id: &TokenId) -> String {
+    format!("{id}.{}", config.zone.trim_end_matches('.'))
+}
 
 /// The channels' listeners, bound but silent until [`Bound::start`].
 #[derive(Debug)]
@@ -69,7 +103,9 @@ pub async fn bind(config: &mut ConsoleConfig) -> Bound {
         };
     }
     if let Some(address) = config.token_dns {
-        bound.dns = match dns::Zone::new(&config.zone, config.public_address) {
+        let zone = dns::Zone::new(&config.zone, config.public_address)
+            .and_then(|zone| zone.with_nx(config.nx_zone.as_deref()));
+        bound.dns = match zone {
             Err(problem) => Err(problem),
             Ok(zone) => match bind_dns(address).await {
                 Ok((udp, tcp, real)) => {

@@ -5,12 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
 use coalmine_core::event::{Logtype, Shape};
-use coalmine_core::token::{self, Answer, Token, TokenChannel, Trip};
-use coalmine_core::{Seed, Sighting, Subject, TokenId};
+use coalmine_core::token::{self, Alias, Answer, Reach, Token, TokenChannel, Trip, Upload};
+use coalmine_core::{Sighting, Subject, TokenId};
 use serde_json::{Map, Value};
 
-use super::touch::{Touch, What};
-use super::words::{EXTENSIONS, WORDS};
+use super::touch::{Candidate, Touch, What};
 use super::*;
 
 /// The token of [`bench`] that is touched over HTTP.
@@ -21,32 +20,63 @@ pub(super) const DNS: &str = "dnsdnsdnsdnsdnsdnsdnsdns1";
 pub(super) const AWAY: &str = "awayawayawayawayawayaway1";
 /// One whose kind answers with a page.
 pub(super) const PAGE: &str = "pagepagepagepagepagepage1";
+/// The key by which the HTTP channel knows [`PAGE`] too.
+pub(super) const PAGE_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 /// No token at all.
 pub(super) const NONE: &str = "nonenonenonenonenonenone1";
 /// Disabled: the keeper doesn't find it.
 pub(super) const OFF: &str = "offoffoffoffoffoffoffoff1";
 
-static WEB_KIND: TokenKind = kind("http", 17000, &[TokenChannel::Http], |_, _| Trip {
-    fields: Map::new(),
-    answer: Answer::Plain,
+static WEB_KIND: TokenKind = kind("http", 17000, &[TokenChannel::Http], |_, _| {
+    Trip::alert(Map::new(), Answer::Plain)
 });
-static DNS_KIND: TokenKind = kind("dns", 16000, &[TokenChannel::Dns], |_, hit| Trip {
-    fields: match hit {
-        token::Hit::Dns(hit) => Map::from_iter([("labels".to_owned(), hit.labels.into())]),
-        token::Hit::Http(_) => Map::new(),
-    },
-    answer: Answer::Plain,
+static DNS_KIND: TokenKind = kind("dns", 16000, &[TokenChannel::Dns], |_, hit| {
+    let token::Hit::Dns(hit) = hit else {
+        return Trip::silent(Answer::Plain);
+    };
+    match hit.labels.first().map(String::as_str) {
+        Some("quiet") => Trip::silent(Answer::NxDomain),
+        _ => Trip::alert(
+            Map::from_iter([("labels".to_owned(), hit.labels.into())]),
+            Answer::Plain,
+        ),
+    }
 });
-static AWAY_KIND: TokenKind = kind("away", 17016, &[TokenChannel::Http], |_, _| Trip {
-    fields: Map::new(),
-    answer: Answer::Redirect("https://example.com/\r\nX: y".to_owned()),
+static AWAY_KIND: TokenKind = kind("away", 17016, &[TokenChannel::Http], |_, _| {
+    let away = "https://example.com/\r\nX: y".to_owned();
+    Trip::alert(Map::new(), Answer::Redirect(away))
 });
-static PAGE_KIND: TokenKind = kind("page", 17017, &[TokenChannel::Http], |_, _| Trip {
-    fields: Map::new(),
-    answer: Answer::Body {
-        mime: "text/html".to_owned(),
-        bytes: b"<p>hello".to_vec(),
-    },
+static PAGE_KIND: TokenKind = kind("page", 17017, &[TokenChannel::Http], |_, hit| {
+    let token::Hit::Http(hit) = hit else {
+        return Trip::silent(Answer::Plain);
+    };
+    match hit.rest {
+        "image.png" => Trip::alert(Map::new(), Answer::Upload("image")),
+        "none.png" => Trip::alert(Map::new(), Answer::Upload("none")),
+        "manifest.json" => Trip::silent(Answer::Full {
+            status: 403,
+            headers: vec![
+                ("Server".to_owned(), "AmazonS3".to_owned()),
+                ("content-type".to_owned(), "application/xml".to_owned()),
+                ("Content-Length".to_owned(), "7".to_owned()),
+                ("x-amz-id".to_owned(), "a\r\nb".to_owned()),
+                ("bad name".to_owned(), "c".to_owned()),
+            ],
+            body: b"<Error/>".to_vec(),
+        }),
+        "nothing" => Trip::silent(Answer::Full {
+            status: 304,
+            headers: Vec::new(),
+            body: b"none".to_vec(),
+        }),
+        _ => Trip::alert(
+            Map::new(),
+            Answer::Body {
+                mime: "text/html".to_owned(),
+                bytes: b"<p>hello".to_vec(),
+            },
+        ),
+    }
 });
 pub(super) static KINDS: &[&TokenKind] = &[&WEB_KIND, &DNS_KIND, &AWAY_KIND, &PAGE_KIND];
 
@@ -63,6 +93,7 @@ const fn kind(
         doc: "",
         logtype,
         channels,
+        reach: Reach::Direct,
         asks: &[],
         event: &[],
         mint: |_| Ok(token::Artefact::default()),
@@ -78,7 +109,14 @@ pub(super) struct Memory {
 }
 
 impl Keeper for Memory {
-    async fn find(&self, id: &TokenId) -> Option<Token> {
+    async fn find(&self, candidate: &Candidate) -> Option<Token> {
+        let id = match candidate {
+            Candidate::Id(id) => id.clone(),
+            Candidate::Alias(Alias { channel, key }) => {
+                let known = (*channel, &**key) == (TokenChannel::Http, PAGE_KEY);
+                known.then(|| id(PAGE))?
+            }
+        };
         let kind = match id.as_str() {
             WEB => "http",
             DNS => "dns",
@@ -87,10 +125,19 @@ impl Keeper for Memory {
             _ => return None,
         };
         Some(Token {
-            id: id.clone(),
+            id,
             kind: kind.to_owned(),
             memo: String::new(),
             fields: Map::new(),
+            params: BTreeMap::new(),
+        })
+    }
+
+    async fn upload(&self, id: &TokenId, param: &str) -> Option<Upload> {
+        (id.as_str() == PAGE && param == "image").then(|| Upload {
+            name: "a.png".to_owned(),
+            mime: "image/png".to_owned(),
+            bytes: b"\x89PNG".to_vec(),
         })
     }
 
@@ -143,7 +190,9 @@ pub(super) fn config(http: &str, dns: &str) -> ConsoleConfig {
         listen: local(),
         names: Vec::new(),
         zone: "tokens.example.com".to_owned(),
+        nx_zone: None,
         public_address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
+        token_others: Others::default(),
         token_http: http.parse().ok(),
         token_dns: dns.parse().ok(),
         reverse_lookups: false,
@@ -163,6 +212,9 @@ fn touch(what: What) -> Touch {
 fn web_touch() -> Touch {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     touch(What::Http {
+        tls: false,
+        client_certificate: None,
+        path: format!("/{WEB}"),
         method: "POST".to_owned(),
         url: format!("http://tokens.example.com/{WEB}?a=1&a=2"),
         headers: vec![
@@ -188,13 +240,14 @@ fn id(text: &str) -> TokenId {
     text.parse().unwrap()
 }
 
+fn ids(texts: &[&str]) -> Vec<Candidate> {
+    texts.iter().map(|text| Candidate::Id(id(text))).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_touch_over_http_becomes_an_event_with_the_catalogues_fields() {
     let bench = bench(Duration::ZERO);
-    let answer = bench
-        .touches
-        .touch(vec![id(NONE), id(WEB)], web_touch())
-        .await;
+    let answer = bench.touches.touch(ids(&[NONE, WEB]), web_touch()).await;
     assert_eq!(answer, Answer::Plain);
     assert_eq!(
         bench.events(),
@@ -219,7 +272,7 @@ async fn a_touch_over_http_becomes_an_event_with_the_catalogues_fields() {
 #[tokio::test(start_paused = true)]
 async fn a_touch_over_dns_becomes_an_event_with_its_kinds_fields_too() {
     let bench = bench(Duration::ZERO);
-    bench.touches.touch(vec![id(DNS)], dns_touch()).await;
+    bench.touches.touch(ids(&[DNS]), dns_touch()).await;
     assert_eq!(
         bench.events(),
         [serde_json::json!({
@@ -240,8 +293,8 @@ async fn the_events_hold_what_the_event_kind_declares() {
     }];
     let declared = token::event_kind(LOGTYPES);
     let bench = bench(Duration::ZERO);
-    bench.touches.touch(vec![id(WEB)], web_touch()).await;
-    bench.touches.touch(vec![id(DNS)], dns_touch()).await;
+    bench.touches.touch(ids(&[WEB]), web_touch()).await;
+    bench.touches.touch(ids(&[DNS]), dns_touch()).await;
     for event in bench.events() {
         let event = event.as_object().unwrap();
         for field in declared.fields {
@@ -268,12 +321,9 @@ async fn the_events_hold_what_the_event_kind_declares() {
 #[tokio::test(start_paused = true)]
 async fn a_kind_is_touched_through_its_own_channels_only() {
     let bench = bench(Duration::ZERO);
-    bench.touches.touch(vec![id(DNS)], web_touch()).await;
-    bench.touches.touch(vec![id(WEB)], dns_touch()).await;
-    bench
-        .touches
-        .touch(vec![id(OFF), id(NONE)], web_touch())
-        .await;
+    bench.touches.touch(ids(&[DNS]), web_touch()).await;
+    bench.touches.touch(ids(&[WEB]), dns_touch()).await;
+    bench.touches.touch(ids(&[OFF, NONE]), web_touch()).await;
     assert_eq!(bench.events(), [] as [Value; 0]);
 }
 
@@ -282,7 +332,7 @@ async fn an_answer_waits_for_the_commit_but_not_for_ever() {
     for (delay, waited) in [(40, 40), (600, 250)] {
         let bench = bench(Duration::from_millis(delay));
         let start = Instant::now();
-        let answer = bench.touches.touch(vec![id(AWAY)], web_touch()).await;
+        let answer = bench.touches.touch(ids(&[AWAY]), web_touch()).await;
         assert_eq!(start.elapsed(), Duration::from_millis(waited));
         assert!(
             matches!(answer, Answer::Redirect(_)),
@@ -293,61 +343,47 @@ async fn an_answer_waits_for_the_commit_but_not_for_ever() {
     }
 }
 
-#[test]
-fn urls_are_derived_from_the_seed_and_share_nothing_but_the_zone() {
-    let config = config("127.0.0.1:80", "");
-    let mut shapes = BTreeMap::new();
-    for byte in 0..=255 {
-        let seed = Seed::new([byte; 32]);
-        let id = TokenId::from_seed(&seed);
-        let url = url_for(&config, &id, &seed);
-        assert_eq!(url, url_for(&config, &id, &seed));
-        let path = url.strip_prefix("http://tokens.example.com/").unwrap();
-        let parts: Vec<&str> = path.split('/').collect();
-        assert!((2..=4).contains(&parts.len()), "{url}");
-        assert_eq!(parts[parts.len() - 2], id.as_str());
-        assert!(
-            parts[..parts.len() - 2]
-                .iter()
-                .all(|word| WORDS.contains(word))
-        );
-        *shapes.entry(parts.len()).or_insert(0) += 1;
-        shapes
-            .entry(1000 + parts.last().unwrap().len())
-            .or_insert(1);
+#[tokio::test(start_paused = true)]
+async fn a_silent_trip_is_answered_and_not_remembered() {
+    let bench = bench(Duration::from_secs(9));
+    let mut touch = dns_touch();
+    if let What::Dns { labels, .. } = &mut touch.what {
+        *labels = vec!["quiet".to_owned()];
     }
-    assert!((2..=4).all(|parts| shapes.contains_key(&parts)));
+    let start = Instant::now();
+    let answer = bench.touches.touch(ids(&[DNS]), touch).await;
+    assert_eq!(answer, Answer::NxDomain);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(bench.events(), [] as [Value; 0]);
 }
 
 #[test]
-fn urls_carry_the_port_where_it_is_not_the_standard_one() {
-    let seed = Seed::new([1; 32]);
-    let at = |config: &ConsoleConfig| url_for(config, &id(WEB), &seed);
-    let odd = config("127.0.0.1:8080", "");
-    assert!(at(&odd).starts_with("http://tokens.example.com:8080/"));
-    let mut off = config("", "");
-    off.zone = "2001:db8::1".to_owned();
-    assert!(at(&off).starts_with("http://[2001:db8::1]/"));
+fn places_are_those_of_the_channels_that_are_on() {
+    let mut config = config("127.0.0.1:8080", "127.0.0.1:53");
+    config.nx_zone = Some("nx.example.com".to_owned());
+    let web = HostPort {
+        host: "tokens.example.com".to_owned(),
+        port: 8080,
+    };
+    let both = places(&config);
+    assert_eq!(both.http, Some(web.clone()));
+    assert_eq!(both.dns.as_deref(), Some("tokens.example.com"));
+    assert_eq!(both.nx.as_deref(), Some("nx.example.com"));
+    config.token_dns = None;
+    let http = Some(web);
     assert_eq!(
-        hostname_for(&odd, &id(DNS)),
-        format!("{DNS}.tokens.example.com")
+        places(&config),
+        Places {
+            http,
+            ..Places::default()
+        }
     );
-}
-
-#[test]
-fn there_are_words_enough_and_none_looks_like_a_token() {
-    let words: std::collections::BTreeSet<&&str> = WORDS.iter().collect();
-    assert!(words.len() >= 200 && words.len() == WORDS.len());
-    assert!(EXTENSIONS.len() >= 8);
-    for word in WORDS.iter().chain(EXTENSIONS) {
-        assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word}");
-        assert!(word.parse::<TokenId>().is_err());
-    }
-    assert!(
-        WORDS
-            .iter()
-            .all(|word| !["canary", "token", "mine"].contains(word)),
-        "nothing that marks us"
+    let mut nameless = self::config("", "127.0.0.1:53");
+    nameless.zone = "192.0.2.1".to_owned();
+    assert_eq!(
+        places(&nameless),
+        Places::default(),
+        "an address has no names below it"
     );
 }
 

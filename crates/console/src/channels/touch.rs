@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use coalmine_core::sighting::SightingId;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, DnsHit, EVENT_KEY, Hit, HttpHit, Token, TokenChannel, TokenKind, Trip,
+    Alias, Answer, DnsHit, EVENT_KEY, Hit, HttpHit, Token, TokenChannel, TokenKind, Trip, Upload,
 };
 use coalmine_core::{Endpoint, Sighting, Subject, Timestamp, TokenId};
 use serde_json::{Map, Value};
@@ -20,10 +20,21 @@ const MAX_PENDING: usize = 1024;
 
 /// What finds tokens and remembers touches.
 pub(crate) trait Keeper: Send + Sync + 'static {
-    /// The token of this id, unless it's disabled.
-    fn find(&self, id: &TokenId) -> impl Future<Output = Option<Token>> + Send;
+    /// The token that `candidate` names, unless it's disabled.
+    fn find(&self, candidate: &Candidate) -> impl Future<Output = Option<Token>> + Send;
+    /// The file that was uploaded for a token as `param`.
+    fn upload(&self, id: &TokenId, param: &str) -> impl Future<Output = Option<Upload>> + Send;
     /// Remembers; returns when it's committed.
     fn record(&self, sighting: Sighting) -> impl Future<Output = ()> + Send;
+}
+
+/// What may name a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Candidate {
+    /// Its id.
+    Id(TokenId),
+    /// Another key of it.
+    Alias(Alias),
 }
 
 /// What may have been a touch.
@@ -39,8 +50,12 @@ pub(super) struct Touch {
 #[derive(Clone, Debug)]
 pub(super) enum What {
     Http {
+        tls: bool,
+        /// SHA-1 in hex.
+        client_certificate: Option<String>,
         method: String,
         url: String,
+        path: String,
         headers: Vec<(String, String)>,
         query: Vec<(String, String)>,
         /// As much of it as is kept.
@@ -74,7 +89,7 @@ impl<K: Keeper> Touches<K> {
 
     /// Looks for the first of `candidates` that is a token, remembers that it was touched, and
     /// says what to answer. Returns after [`PATIENCE`] at the latest; what is under way goes on.
-    pub async fn touch(self: &Arc<Self>, candidates: Vec<TokenId>, touch: Touch) -> Answer {
+    pub async fn touch(self: &Arc<Self>, candidates: Vec<Candidate>, touch: Touch) -> Answer {
         if candidates.is_empty() {
             return Answer::Plain;
         }
@@ -99,19 +114,39 @@ impl<K: Keeper> Touches<K> {
         answer.get().cloned().unwrap_or(Answer::Plain)
     }
 
-    async fn remember(&self, candidates: &[TokenId], touch: Touch, answer: &OnceLock<Answer>) {
-        for id in candidates {
-            let Some(token) = self.keeper.find(id).await else {
+    async fn remember(&self, candidates: &[Candidate], touch: Touch, answer: &OnceLock<Answer>) {
+        for candidate in candidates {
+            let Some(token) = self.keeper.find(candidate).await else {
                 continue;
             };
             let Some(kind) = self.kind_of(&token, touch.what.channel()) else {
                 continue;
             };
             let trip = touch.what.trip(kind, &token, touch.src.ip);
+            let told = self.file_of(&token, trip.answer.clone()).await;
             // The only writer of this cell.
-            let _ = answer.set(trip.answer.clone());
-            self.keeper.record(sighting(kind, token, trip, touch)).await;
+            let _ = answer.set(told);
+            if trip.alert {
+                self.keeper.record(sighting(kind, token, trip, touch)).await;
+            }
             return;
+        }
+    }
+
+    /// The uploaded file itself, where it is the answer.
+    async fn file_of(&self, token: &Token, answer: Answer) -> Answer {
+        let Answer::Upload(param) = answer else {
+            return answer;
+        };
+        match self.keeper.upload(&token.id, param).await {
+            Some(file) => Answer::Body {
+                mime: match file.mime.is_empty() {
+                    true => "application/octet-stream".to_owned(),
+                    false => file.mime,
+                },
+                bytes: file.bytes,
+            },
+            None => Answer::Plain,
         }
     }
 
@@ -134,16 +169,22 @@ impl What {
     fn trip(&self, kind: &TokenKind, token: &Token, client: IpAddr) -> Trip {
         let hit = match self {
             Self::Http {
+                tls,
+                client_certificate,
                 method,
                 url,
+                path,
                 headers,
                 query,
                 body,
                 ..
             } => Hit::Http(HttpHit {
                 client,
+                tls: *tls,
+                client_certificate: client_certificate.as_deref(),
                 method,
                 url,
+                rest: rest(path, &token.id),
                 headers,
                 query,
                 body,
@@ -201,6 +242,23 @@ impl What {
         }
         fields.insert("additional_info".to_owned(), Value::Object(info));
         fields
+    }
+}
+
+/// What stands in `path` after the segment that holds the token; all of it where none does.
+fn rest<'a>(path: &'a str, id: &TokenId) -> &'a str {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let mut after = path;
+    loop {
+        let (segment, rest) = after.split_once('/').unwrap_or((after, ""));
+        let stem = segment.split('.').next().unwrap_or_default();
+        if stem.eq_ignore_ascii_case(id.as_str()) {
+            return rest;
+        }
+        if rest.is_empty() {
+            return path;
+        }
+        after = rest;
     }
 }
 

@@ -18,9 +18,11 @@ pub(crate) fn console() -> (tempfile::TempDir, Shared) {
         listen: "127.0.0.1:0".parse().unwrap(),
         names: Vec::new(),
         zone: "tokens.example.com".to_owned(),
+        nx_zone: None,
         public_address: "192.0.2.1".parse().unwrap(),
         token_http: None,
         token_dns: None,
+        token_others: crate::channels::Others::default(),
         reverse_lookups: true,
         version: "0",
     };

@@ -505,7 +505,7 @@ fn kind(kind: &&TokenKind) -> serde_json::Value {
         .filter(|l| !l.is_empty())
         .collect();
     serde_json::json!({"id": kind.id, "title": kind.title, "doc": doc, "channels": channels,
-        "asks": asks})
+        "asks": asks, "reach": kind.reach.name(), "limits": kind.reach.limits()})
 }
 
 fn ask(ask: &token::Ask) -> serde_json::Value {
@@ -515,5 +515,11 @@ fn ask(ask: &token::Ask) -> serde_json::Value {
             "required": ask.required, "takes": "text", "max": max}),
         Takes::Bool(default) => serde_json::json!({"name": ask.name, "doc": doc,
             "required": ask.required, "takes": "bool", "default": default}),
+        Takes::Url => serde_json::json!({"name": ask.name, "doc": doc,
+            "required": ask.required, "takes": "url", "max": token::MAX_URL}),
+        Takes::Choice(words) => serde_json::json!({"name": ask.name, "doc": doc,
+            "required": ask.required, "takes": "choice", "words": words}),
+        Takes::File { max, accepts } => serde_json::json!({"name": ask.name, "doc": doc,
+            "required": ask.required, "takes": "file", "max": max, "accepts": accepts}),
     }
 }

@@ -9,7 +9,7 @@ use coalmine_console::api::{Client, router};
 use coalmine_console::{Catalogue, Console, ConsoleConfig, Shared, ingest, now};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    self, Answer, Artefact, ArtefactFile, Ask, Hit, Mint, Takes, Token, TokenChannel, Trip,
+    self, Answer, Artefact, ArtefactFile, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, Trip,
 };
 use coalmine_core::{
     Endpoint, Event, EventKind, NodeId, Sighting, SightingId, Subject, Timestamp, TokenId,
@@ -43,6 +43,7 @@ static PLAIN: TokenKind = TokenKind {
     doc: "A URL.",
     logtype: 17000,
     channels: &[TokenChannel::Http],
+    reach: Reach::Direct,
     asks: &[Ask {
         name: "browser_scanner_enabled",
         doc: "Scanner.",
@@ -67,7 +68,10 @@ static PLAIN: TokenKind = TokenKind {
             }
         };
         fields.insert("browser_scanner_enabled".to_owned(), scanner.into());
-        Ok(Artefact { fields, file: None })
+        Ok(Artefact {
+            fields,
+            ..Artefact::default()
+        })
     },
     trip: nothing,
 };
@@ -79,6 +83,7 @@ static FILED: TokenKind = TokenKind {
     doc: "A key.",
     logtype: 17012,
     channels: &[TokenChannel::Http],
+    reach: Reach::Direct,
     asks: &[],
     event: &[],
     mint: filed,
@@ -96,14 +101,12 @@ fn filed(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
             mime: "text/plain",
             bytes: format!("key={} secret={secret}\n", mint.id).into_bytes(),
         }),
+        ..Artefact::default()
     })
 }
 
 fn nothing(_: &Token, _: &Hit<'_>) -> Trip {
-    Trip {
-        fields: Map::new(),
-        answer: Answer::Plain,
-    }
+    Trip::alert(Map::new(), Answer::Plain)
 }
 
 /// A Console and a global admin key.
@@ -333,9 +336,11 @@ pub fn config(dir: &std::path::Path) -> ConsoleConfig {
         listen: "127.0.0.1:0".parse().unwrap(),
         names: vec!["console.test".to_owned()],
         zone: "tokens.test".to_owned(),
+        nx_zone: None,
         public_address: "127.0.0.1".parse().unwrap(),
-        token_http: None,
+        token_http: "127.0.0.1:8000".parse().ok(),
         token_dns: None,
+        token_others: coalmine_console::channels::Others::default(),
         reverse_lookups: false,
         version: "0.0.0",
     }

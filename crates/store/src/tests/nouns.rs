@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use coalmine_core::Seed;
 use coalmine_core::TokenId;
+use coalmine_core::token::Places;
 
 use super::at;
 use crate::tokens::NewToken;
@@ -13,6 +14,7 @@ super::engines![
     flocks_are_made_named_and_deleted_when_empty,
     tokens_are_found_changed_and_counted,
     disabled_and_deleted_tokens_are_no_longer_active,
+    files_and_aliases_live_and_die_with_their_token,
     factories_come_and_go,
     keys_are_known_by_their_hash_alone,
     users_log_in_and_out,
@@ -31,15 +33,21 @@ pub(super) fn token(number: u8, memo: &str) -> NewToken {
         params: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
         fields: serde_json::Map::new(),
         factory_auth: None,
+        places: Places::default(),
+        files: BTreeMap::new(),
+        aliases: Vec::new(),
     }
 }
 
 mod cases {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::time::Duration;
 
     use super::super::{Place, at, bird, report};
     use super::token;
+    use coalmine_core::token::{Alias, TokenChannel, Upload};
+
     use crate::audit::{AuditEntry, AuditFilter};
     use crate::devices::DeviceFlag;
     use crate::keys::{NewKey, Role};
@@ -194,6 +202,57 @@ mod cases {
             .await
             .unwrap();
         assert_eq!(tokens.get(&id).await.unwrap().unwrap().fields, fields);
+    }
+
+    pub(super) async fn files_and_aliases_live_and_die_with_their_token(
+        _: Arc<Place>,
+        store: Store,
+    ) {
+        let tokens = store.tokens();
+        let file = Upload {
+            name: "plan.docx".to_owned(),
+            mime: "application/x".to_owned(),
+            bytes: vec![0, 255, 7],
+        };
+        let alias = |key: &str| Alias {
+            channel: TokenChannel::Http,
+            key: key.to_owned(),
+        };
+        let mut new = token(1, "");
+        new.files = BTreeMap::from([("doc".to_owned(), file.clone())]);
+        new.aliases = vec![alias("AKIA1"), alias("AKIA2")];
+        new.places.smtp = Some("mail.example".to_owned());
+        let (id, places) = (new.id.clone(), new.places.clone());
+        tokens.create(new).await.unwrap();
+        assert_eq!(tokens.get(&id).await.unwrap().unwrap().places, Some(places));
+        assert_eq!(tokens.upload(&id, "doc").await.unwrap(), Some(file.clone()));
+        assert_eq!(tokens.upload(&id, "pdf").await.unwrap(), None);
+        let all = BTreeMap::from([("doc".to_owned(), file)]);
+        assert_eq!(tokens.uploads(&id).await.unwrap(), all);
+        for _ in 0..2 {
+            // The second time from the cache.
+            let found = tokens.by_alias(TokenChannel::Http, "AKIA2").await.unwrap();
+            assert_eq!(found.unwrap().id, id);
+        }
+        let other = tokens.by_alias(TokenChannel::Kubernetes, "AKIA2").await;
+        assert_eq!(other.unwrap(), None);
+
+        let mut second = token(2, "");
+        second.aliases = vec![alias("AKIA1")];
+        assert_eq!(tokens.create(second.clone()).await, refused(Refusal::Taken));
+        assert_eq!(
+            tokens.get(&second.id).await.unwrap(),
+            None,
+            "nothing is left of it"
+        );
+        tokens.set_enabled(&id, false).await.unwrap();
+        let off = tokens.by_alias(TokenChannel::Http, "AKIA2").await.unwrap();
+        assert_eq!(off, None);
+        tokens.delete(&id).await.unwrap();
+        assert_eq!(tokens.uploads(&id).await.unwrap(), BTreeMap::new());
+        let gone = tokens.by_alias(TokenChannel::Http, "AKIA2").await.unwrap();
+        assert_eq!(gone, None);
+        tokens.create(second).await.unwrap();
     }
 
     pub(super) async fn disabled_and_deleted_tokens_are_no_longer_active(

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use coalmine_core::token::{Artefact, Mint};
+use coalmine_core::settings::Fault;
+use coalmine_core::token::{Artefact, Mint, Takes as Wants, Upload};
 use coalmine_core::{Seed, TokenId};
 use coalmine_store::flocks::DEFAULT;
 use coalmine_store::tokens::{NewToken, TokenRow};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::super::table::{Param, TEXT, Takes, optional, required};
 use super::super::{Answer, ApiError, Ask, keys};
@@ -56,30 +57,28 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
         .iter()
         .filter_map(|asked| Some((asked.name.to_owned(), ask.text(asked.name)?.to_owned())))
         .collect();
+    let files: BTreeMap<String, Upload> = kind
+        .asks
+        .iter()
+        .filter(|asked| matches!(asked.takes, Wants::File { .. }))
+        .filter_map(|asked| {
+            let file = ask.params.file(asked.name)?.clone();
+            Some((asked.name.to_owned(), file))
+        })
+        .collect();
     let random = setup::random().map_err(|_| ApiError::internal())?;
     let id = TokenId::from_seed(&Seed::new(random));
-    let seed = seed(&ask, &id).await?;
-    let url = channels::url_for(&ask.console.config, &id, &seed);
-    let hostname = channels::hostname_for(&ask.console.config, &id);
-    let artefact = (kind.mint)(&Mint {
+    let places = channels::places(&ask.console.config);
+    let mint = Mint {
         id: &id,
         params: &params,
-        url: &url,
-        hostname: &hostname,
-        seed,
+        files: &files,
+        seed: seed(&ask, &id).await?,
         now: ask.now,
-    })
-    .map_err(|faults| {
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        ApiError::bad(format!(
-            "Could not process the parameters. {}",
-            faults.join("; ")
-        ))
-    })?;
-    let mut fields = artefact.fields;
-    // What was placed somewhere stays as it was, whatever the operator configures later.
-    fields.insert("url".to_owned(), url.into());
-    fields.insert("hostname".to_owned(), hostname.into());
+        places: &places,
+    };
+    let artefact = kind.make(&mint).map_err(refused)?;
+    let fields = own_fields(&mint, &artefact);
     let tokens = ask.console.store.tokens();
     tokens
         .create(NewToken {
@@ -91,6 +90,9 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
             params,
             fields,
             factory_auth,
+            places,
+            files,
+            aliases: artefact.aliases,
         })
         .await?;
     ask.audit(
@@ -122,19 +124,37 @@ async fn again(ask: &Ask, token: &TokenRow) -> Result<Artefact, ApiError> {
         .catalogue
         .token(&token.kind)
         .ok_or_else(unsupported)?;
-    let text = |name: &str| {
-        let value = token.fields.get(name).and_then(|value| value.as_str());
-        value.unwrap_or_default().to_owned()
-    };
-    (kind.mint)(&Mint {
+    let places = token.places.clone();
+    kind.make(&Mint {
         id: &token.id,
         params: &token.params,
-        url: &text("url"),
-        hostname: &text("hostname"),
+        files: &ask.console.store.tokens().uploads(&token.id).await?,
         seed: seed(ask, &token.id).await?,
         now: token.created,
+        places: &places.unwrap_or_else(|| channels::places(&ask.console.config)),
     })
     .map_err(|_| unsupported())
+}
+
+/// The kind's own fields of the token object. What was placed somewhere stays as it was, whatever
+/// the operator configures later.
+fn own_fields(mint: &Mint<'_>, artefact: &Artefact) -> Map<String, Value> {
+    let mut fields = artefact.fields.clone();
+    for (name, own) in [("url", mint.url("")), ("hostname", mint.hostname())] {
+        fields.entry(name).or_insert_with(|| own.into());
+    }
+    if !artefact.renders.is_empty() {
+        fields.insert("renders".to_owned(), json!(artefact.renders));
+    }
+    fields
+}
+
+fn refused(faults: Vec<Fault>) -> ApiError {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    ApiError::bad(format!(
+        "Could not process the parameters. {}",
+        faults.join("; ")
+    ))
 }
 
 /// The randomness of one token, from this installation's secret.

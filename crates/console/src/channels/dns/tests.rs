@@ -474,3 +474,99 @@ fn random_packets() -> impl Strategy<Value = Vec<u8>> {
     });
     prop_oneof![noise, queries]
 }
+
+#[test]
+fn names_of_the_other_zone_do_not_exist_but_the_zone_does() {
+    let zone = zone().with_nx(Some("nx.tokens.example.com")).unwrap();
+    let inside = format!("{WEB}.nx.tokens.example.com");
+    for (name, kind, code, touched) in [
+        (&*inside, RecordType::A, ResponseCode::NXDomain, true),
+        (
+            &format!("data.G11.{inside}"),
+            RecordType::AAAA,
+            ResponseCode::NXDomain,
+            true,
+        ),
+        (
+            "www.nx.tokens.example.com",
+            RecordType::A,
+            ResponseCode::NXDomain,
+            false,
+        ),
+        (
+            "NX.tokens.example.com",
+            RecordType::SOA,
+            ResponseCode::NoError,
+            false,
+        ),
+        (
+            "nx.tokens.example.com",
+            RecordType::NS,
+            ResponseCode::NoError,
+            false,
+        ),
+        (
+            "ns1.nx.tokens.example.com",
+            RecordType::A,
+            ResponseCode::NoError,
+            false,
+        ),
+        (
+            &format!("{WEB}.tokens.example.com"),
+            RecordType::A,
+            ResponseCode::NoError,
+            true,
+        ),
+    ] {
+        let (udp, tcp, named) = ask(&zone, &question(name, kind));
+        assert_eq!(tcp.metadata.response_code, code, "{name}");
+        assert_eq!(udp.metadata.response_code, code, "{name}");
+        assert_eq!(named, touched, "{name}");
+        if code == ResponseCode::NXDomain {
+            assert!(tcp.answers.is_empty() && tcp.metadata.authoritative);
+            let soa = &tcp.authorities[0];
+            assert_eq!(soa.record_type(), RecordType::SOA);
+            assert_eq!(
+                soa.name,
+                Name::from_ascii("nx.tokens.example.com.").unwrap()
+            );
+        } else {
+            assert_eq!(tcp.answers.len(), 1, "{name}");
+        }
+    }
+    assert!(self::zone().with_nx(Some("192.0.2.1")).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_may_say_that_there_is_no_such_name() {
+    let bench = bench(Duration::ZERO);
+    let name = format!("quiet.{DNS}.tokens.example.com");
+    let packet = question(&name, RecordType::A).to_vec().unwrap();
+    let framed = [
+        &u16::try_from(packet.len()).unwrap().to_be_bytes()[..],
+        &packet,
+    ]
+    .concat();
+    let (near, far) = duplex(64 * 1024);
+    let (reader, writer) = tokio::io::split(far);
+    let (mut answers, mut queries) = tokio::io::split(near);
+    let zone = Arc::new(zone());
+    let talk = converse(
+        reader,
+        writer,
+        peer(),
+        local(),
+        zone,
+        Arc::clone(&bench.touches),
+    );
+    let client = async {
+        queries.write_all(&framed).await.unwrap();
+        queries.shutdown().await.unwrap();
+        message(&mut answers).await.unwrap().unwrap()
+    };
+    let (_, answer) = tokio::join!(talk, client);
+    let answer = Message::from_vec(&answer).unwrap();
+    assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+    assert_eq!(answer.authorities.len(), 1);
+    assert_eq!(bench.events().len(), 0);
+}

@@ -1,7 +1,8 @@
 //! The zone: a packet in, a reply out. Pure.
 //!
 //! Every name at and under the apex exists and has the zone's address, so that resolvers that
-//! minimise query names (RFC 9156) get through and nobody can tell a token from a guess.
+//! minimise query names (RFC 9156) get through and nobody can tell a token from a guess. In the zone
+//! of names that don't exist, none does.
 
 use std::net::IpAddr;
 
@@ -27,11 +28,24 @@ const TTL_NOTHING: u32 = 60;
 /// First label of the zone's name server.
 const NAME_SERVER: &str = "ns1";
 
-/// One zone and the one address that all its names have.
+/// One zone and the one address that all its names have, and perhaps a second one whose names don't
+/// exist.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
     labels: Vec<Vec<u8>>,
+    nx: Option<Vec<Vec<u8>>>,
     address: IpAddr,
+}
+
+/// Where in our zones a name stands.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    /// Labels of the zone.
+    apex: usize,
+    /// Labels left of it.
+    left: usize,
+    /// Whether the name exists.
+    exists: bool,
 }
 
 /// What a query gets, and what it may have touched.
@@ -40,6 +54,8 @@ pub(super) struct Reply {
     message: Shape,
     /// Largest datagram the asker takes.
     payload: usize,
+    /// Labels of the zone that the question is about.
+    apex: usize,
     /// Set where the query visits a name that may hold a token.
     pub named: Option<Named>,
 }
@@ -69,22 +85,17 @@ pub(super) struct Named {
 impl Zone {
     /// The zone `name`, whose names all have `address`.
     pub fn new(name: &str, address: IpAddr) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "the DNS channel needs a zone of its own, e.g. tokens.example.com, not {name:?}: \
-                 delegate one to this machine and name it in the configuration"
-            )
-        };
-        if name.parse::<IpAddr>().is_ok() {
-            return Err(wrong());
-        }
-        let parsed = Name::from_ascii(name).map_err(|_| wrong())?;
-        let labels: Vec<Vec<u8>> = parsed.iter().map(<[u8]>::to_vec).collect();
-        // Room for a token and some data left of it.
-        if labels.is_empty() || parsed.len() > 150 {
-            return Err(wrong());
-        }
-        Ok(Self { labels, address })
+        Ok(Self {
+            labels: labels(name)?,
+            nx: None,
+            address,
+        })
+    }
+
+    /// The same with a zone of names that don't exist; it may lie inside the other.
+    pub fn with_nx(self, name: Option<&str>) -> Result<Self, String> {
+        let nx = name.map(labels).transpose()?;
+        Ok(Self { nx, ..self })
     }
 
     /// What `packet` gets; `None` for what is no query.
@@ -117,15 +128,15 @@ impl Zone {
             payload = edns.max_payload().clamp(MAX_PLAIN_UDP, MAX_UDP);
             version = edns.version();
         }
-        let left = self.left_of(query.name());
-        let named = match left {
+        let spot = self.spot(query.name());
+        let named = match spot {
             Some(_) if version > 0 => {
                 reply.metadata.response_code = ResponseCode::BADVERS;
                 None
             }
-            Some(left) if answerable(query) => {
-                self.answer(query, left, &mut reply);
-                named(request.metadata.id, query, left)
+            Some(spot) if answerable(query) => {
+                self.answer(query, spot, &mut reply);
+                named(request.metadata.id, query, spot.left)
             }
             _ => {
                 reply.metadata.response_code = ResponseCode::Refused;
@@ -135,26 +146,41 @@ impl Zone {
         Some(Reply {
             message: Shape::Message(Box::new(reply)),
             payload: usize::from(payload),
+            apex: spot.map_or(0, |spot| spot.apex),
             named,
         })
     }
 
-    /// How many labels of `name` stand left of the zone; `None` outside it.
-    fn left_of(&self, name: &Name) -> Option<usize> {
-        let labels: Vec<&[u8]> = name.iter().collect();
-        let left = labels.len().checked_sub(self.labels.len())?;
-        let tail = labels.get(left..)?;
-        tail.iter()
-            .zip(&self.labels)
-            .all(|(asked, own)| asked.eq_ignore_ascii_case(own))
-            .then_some(left)
+    /// Where `name` stands; `None` outside our zones.
+    fn spot(&self, name: &Name) -> Option<Spot> {
+        if let Some(nx) = &self.nx
+            && let Some(left) = left_of(name, nx)
+        {
+            // The zone itself and its server exist: it could not be found otherwise.
+            let server = name.iter().next().filter(|_| left == 1);
+            let server = server.is_some_and(|l| l.eq_ignore_ascii_case(NAME_SERVER.as_bytes()));
+            return Some(Spot {
+                apex: nx.len(),
+                left,
+                exists: left == 0 || server,
+            });
+        }
+        left_of(name, &self.labels).map(|left| Spot {
+            apex: self.labels.len(),
+            left,
+            exists: true,
+        })
     }
 
-    fn answer(&self, query: &Query, left: usize, reply: &mut Message) {
+    fn answer(&self, query: &Query, spot: Spot, reply: &mut Message) {
         reply.metadata.authoritative = true;
+        if !spot.exists {
+            no_such_name(reply, spot.apex);
+            return;
+        }
         // In the asker's own case, which also lets every name be compressed into the question.
-        let apex = query.name().trim_to(self.labels.len());
-        let at_apex = left == 0;
+        let apex = query.name().trim_to(spot.apex);
+        let at_apex = spot.left == 0;
         let address = |name: &Name| Record::from_rdata(name.clone(), TTL_ADDRESS, self.rdata());
         match query.query_type() {
             RecordType::A if self.address.is_ipv4() => {
@@ -205,8 +231,18 @@ impl Reply {
         Self {
             message: Shape::Header(bytes),
             payload: usize::from(MAX_PLAIN_UDP),
+            apex: 0,
             named: None,
         }
+    }
+
+    /// The same question answered: there is no such name.
+    #[must_use]
+    pub fn missing(mut self) -> Self {
+        if let Shape::Message(message) = &mut self.message {
+            no_such_name(message, self.apex);
+        }
+        self
     }
 
     /// As a datagram that answers one of `asked` bytes: with its headers at most one and a half
@@ -251,6 +287,52 @@ impl Reply {
         }
         encoded(&message.truncate())
     }
+}
+
+/// RFC 2308 section 2.1.
+fn no_such_name(reply: &mut Message, apex: usize) {
+    reply.metadata.response_code = ResponseCode::NXDomain;
+    reply.answers.clear();
+    reply.additionals.clear();
+    reply.authorities.clear();
+    let apex = reply
+        .queries
+        .first()
+        .map(|query| query.name().trim_to(apex));
+    if let Some(soa) = apex.and_then(soa) {
+        reply.add_authority(soa);
+    }
+}
+
+/// How many labels of `name` stand left of `zone`; `None` outside it.
+fn left_of(name: &Name, zone: &[Vec<u8>]) -> Option<usize> {
+    let labels: Vec<&[u8]> = name.iter().collect();
+    let left = labels.len().checked_sub(zone.len())?;
+    let tail = labels.get(left..)?;
+    tail.iter()
+        .zip(zone)
+        .all(|(asked, own)| asked.eq_ignore_ascii_case(own))
+        .then_some(left)
+}
+
+/// The labels of a zone's name.
+fn labels(name: &str) -> Result<Vec<Vec<u8>>, String> {
+    let wrong = || {
+        format!(
+            "the DNS channel needs a zone of its own, e.g. tokens.example.com, not {name:?}: \
+             delegate one to this machine and name it in the configuration"
+        )
+    };
+    if name.parse::<IpAddr>().is_ok() {
+        return Err(wrong());
+    }
+    let parsed = Name::from_ascii(name).map_err(|_| wrong())?;
+    let labels: Vec<Vec<u8>> = parsed.iter().map(<[u8]>::to_vec).collect();
+    // Room for a token and some data left of it.
+    if labels.is_empty() || parsed.len() > 150 {
+        return Err(wrong());
+    }
+    Ok(labels)
 }
 
 /// Nothing where a message can't be encoded, which none of ours is.

@@ -1,5 +1,6 @@
 //! Answers in the shapes of nginx with `server_tokens off`: order of headers, error pages, words.
 
+use axum::http::StatusCode;
 use coalmine_core::token::Answer;
 
 use super::head::{Head, Version};
@@ -7,6 +8,9 @@ use super::head::{Head, Version};
 /// The one-pixel transparent image that everybody gets.
 pub(super) const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\xff\xff\xff\
 \x21\xf9\x04\x01\x0a\x00\x01\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x4c\x01\x00\x3b";
+
+/// What the channel calls itself.
+const SERVER: &str = "nginx";
 
 /// Why a request isn't served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,7 @@ pub(super) fn refused(head: Option<&Head>, refusal: Refusal) -> Vec<u8> {
     );
     let shape = Shape {
         status,
+        server: SERVER,
         content: Some(("text/html", page.as_bytes())),
         keep_alive: false,
         bodyless: head.is_some_and(|head| head.method == "HEAD"),
@@ -76,6 +81,7 @@ pub(super) fn answered(head: &Head, answer: &Answer) -> Vec<u8> {
                              Access-Control-Allow-Headers: *\r\n";
     let mut shape = Shape {
         status: "200 OK",
+        server: SERVER,
         content: None,
         keep_alive: head.keep_alive,
         bodyless: head.method == "HEAD",
@@ -84,12 +90,33 @@ pub(super) fn answered(head: &Head, answer: &Answer) -> Vec<u8> {
         headers: SHARED,
     };
     let page;
+    let (line, given, mime);
     match answer {
+        Answer::Full {
+            status,
+            headers,
+            body,
+        } => {
+            line = status_line(*status);
+            shape.status = &line;
+            (mime, given) = own_headers(headers);
+            shape.headers = &given;
+            if let Some(server) = named(headers, "server") {
+                shape.server = server;
+            }
+            // These have none, not even an empty one (RFC 9112 section 6.3).
+            if !matches!(status, 100..=199 | 204 | 304) {
+                shape.content = Some((&mime, body));
+            }
+        }
         _ if head.method == "OPTIONS" => {
             shape.status = "204 No Content";
             shape.headers = PREFLIGHT;
         }
-        Answer::Plain => shape.content = Some(("image/gif", PIXEL)),
+        // An uploaded file has become a body before; missing names are for the DNS.
+        Answer::Plain | Answer::Upload(_) | Answer::NxDomain => {
+            shape.content = Some(("image/gif", PIXEL));
+        }
         Answer::Body { mime, bytes } => shape.content = Some((mime, bytes)),
         Answer::Redirect(to) => {
             page = "<html>\r\n<head><title>302 Found</title></head>\r\n<body>\r\n\
@@ -103,8 +130,51 @@ pub(super) fn answered(head: &Head, answer: &Answer) -> Vec<u8> {
     shape.bytes()
 }
 
+/// Status and its standard words.
+fn status_line(status: u16) -> String {
+    let words = StatusCode::from_u16(status)
+        .ok()
+        .and_then(|status| status.canonical_reason())
+        .unwrap_or("OK");
+    format!("{status} {words}")
+}
+
+/// The type of what a kind answers, and its other headers as lines. Those that the connection
+/// decides are left out.
+fn own_headers(headers: &[(String, String)]) -> (String, String) {
+    let mime = named(headers, "content-type").unwrap_or_default();
+    let mut lines = String::new();
+    for (name, value) in headers {
+        const OURS: &[&str] = &[
+            "connection",
+            "content-length",
+            "content-type",
+            "date",
+            "server",
+            "transfer-encoding",
+        ];
+        let ours = OURS.iter().any(|our| our.eq_ignore_ascii_case(name));
+        let sane = !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if sane && !ours {
+            lines.push_str(&format!("{name}: {}\r\n", one_line(value)));
+        }
+    }
+    (mime.to_owned(), lines)
+}
+
+fn named<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers
+        .iter()
+        .find(|(n, _)| n.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
+}
+
 struct Shape<'a> {
     status: &'a str,
+    server: &'a str,
     content: Option<(&'a str, &'a [u8])>,
     keep_alive: bool,
     /// HEAD: the length, not the body.
@@ -119,15 +189,15 @@ impl Shape<'_> {
     fn bytes(&self) -> Vec<u8> {
         let date = crate::now().format("%a, %d %b %Y %H:%M:%S GMT");
         let mut head = format!(
-            "HTTP/1.1 {}\r\nServer: nginx\r\nDate: {date}\r\n",
-            self.status
+            "HTTP/1.1 {}\r\nServer: {}\r\nDate: {date}\r\n",
+            self.status,
+            one_line(self.server)
         );
         if let Some((mime, body)) = self.content {
-            head.push_str(&format!(
-                "Content-Type: {}\r\nContent-Length: {}\r\n",
-                one_line(mime),
-                body.len()
-            ));
+            if !mime.is_empty() {
+                head.push_str(&format!("Content-Type: {}\r\n", one_line(mime)));
+            }
+            head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         if let Some(to) = self.location {
             head.push_str(&format!("Location: {}\r\n", one_line(to)));

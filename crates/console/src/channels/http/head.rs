@@ -1,12 +1,14 @@
 //! A request's head, and the tokens it may name. Pure.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 
-use coalmine_core::{TokenId, text};
+use coalmine_core::text;
+use coalmine_core::token::{Alias, TokenChannel};
 use percent_encoding::percent_decode_str;
 
+use super::Talker;
 use super::answer::Refusal;
+use crate::channels::touch::Candidate;
 
 /// Longest request line (nginx: one of `large_client_header_buffers`).
 const MAX_LINE: usize = 8 * 1024;
@@ -18,6 +20,8 @@ const MAX_HEADERS: usize = 1024;
 const MAX_QUERY: usize = 128;
 /// Most strings of one request that are looked up as tokens.
 const MAX_CANDIDATES: usize = 8;
+/// Longest credential that is looked up.
+const MAX_CREDENTIAL: usize = 512;
 
 /// What a parsed head says.
 #[derive(Debug)]
@@ -270,19 +274,21 @@ impl Head {
             .map(|(_, value)| value.trim())
     }
 
-    /// What was asked for, absolute. Without a host, `local` stands for it.
-    pub fn url(&self, local: SocketAddr) -> String {
+    /// What was asked for, absolute. Without a host, our own address stands for it.
+    pub fn url(&self, talker: &Talker) -> String {
         if self.target.starts_with('/') {
-            let host = self.host.clone().unwrap_or_else(|| local.to_string());
-            format!("http://{host}{}", self.target)
+            let host = self.host.clone();
+            let host = host.unwrap_or_else(|| talker.local.to_string());
+            let scheme = if talker.tls { "https" } else { "http" };
+            format!("{scheme}://{host}{}", self.target)
         } else {
             self.target.clone()
         }
     }
 
-    /// Strings that may be tokens: path segments without their extension, then query parameters,
-    /// then the host's first label.
-    pub fn candidates(&self) -> Vec<TokenId> {
+    /// What may name a token: path segments without their extension, then query parameters, then
+    /// the host's first label, then the credential, then the client's certificate.
+    pub fn candidates(&self, certificate: Option<&str>) -> Vec<Candidate> {
         let segments = self.path.split('/').map(|segment| {
             let segment = percent_decode_str(segment).decode_utf8_lossy().into_owned();
             match segment.split_once('.') {
@@ -298,12 +304,23 @@ impl Head {
             let label = host.split(['.', ':']).next()?;
             Some(label.to_owned())
         });
-        let mut found: Vec<TokenId> = Vec::new();
-        for id in segments
+        let ids = segments
             .chain(query)
             .chain(label)
             .filter_map(|text| text.parse().ok())
-        {
+            .map(Candidate::Id);
+        let keys = self
+            .credential()
+            .into_iter()
+            .chain(certificate.map(str::to_owned))
+            .map(|key| {
+                Candidate::Alias(Alias {
+                    channel: TokenChannel::Http,
+                    key,
+                })
+            });
+        let mut found: Vec<Candidate> = Vec::new();
+        for id in ids {
             if !found.contains(&id) {
                 found.push(id);
             }
@@ -311,8 +328,39 @@ impl Head {
                 break;
             }
         }
+        found.extend(keys);
         found
     }
+
+    /// The public part of what the client proves itself with: the id of an AWS access key (in the
+    /// header or a presigned URL, Signature Version 4), or a bearer's token (RFC 6750 section 2.1).
+    fn credential(&self) -> Option<String> {
+        let header = self.values("authorization").next().unwrap_or_default();
+        let (scheme, rest) = header.split_once(' ').unwrap_or_default();
+        let key = if scheme.eq_ignore_ascii_case("AWS4-HMAC-SHA256") {
+            let parts = rest.split(',').map(str::trim);
+            access_key(
+                parts
+                    .into_iter()
+                    .find_map(|p| p.strip_prefix("Credential="))?,
+            )?
+        } else if scheme.eq_ignore_ascii_case("Bearer") {
+            rest.trim()
+        } else {
+            let presigned = self.query.iter();
+            access_key(
+                presigned
+                    .into_iter()
+                    .find_map(|(name, value)| (name == "X-Amz-Credential").then_some(value))?,
+            )?
+        };
+        (!key.is_empty() && key.len() <= MAX_CREDENTIAL).then(|| key.to_owned())
+    }
+}
+
+/// `KEY` of `KEY/20260101/us-east-1/s3/aws4_request`.
+fn access_key(credential: &str) -> Option<&str> {
+    credential.split('/').next()
 }
 
 /// nginx takes upper-case methods only.

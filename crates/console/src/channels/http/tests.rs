@@ -6,16 +6,25 @@ use tokio::io::duplex;
 use super::answer::PIXEL;
 use super::*;
 use crate::channels::FLOOR;
-use crate::channels::tests::{AWAY, Bench, DNS, NONE, OFF, PAGE, WEB, bench, local, peer};
+use crate::channels::tests::{
+    AWAY, Bench, DNS, NONE, OFF, PAGE, PAGE_KEY, WEB, bench, local, peer,
+};
+
+fn talker() -> Talker {
+    Talker {
+        peer: peer(),
+        local: local(),
+        tls: false,
+        client_certificate: None,
+    }
+}
 
 /// What `input` gets on a connection of its own, without dates; and how many events it makes.
 async fn talk(bench: &Bench, input: &[u8]) -> String {
     let (mut near, far) = duplex(4 * 1024 * 1024);
     near.write_all(input).await.unwrap();
     near.shutdown().await.unwrap();
-    converse(far, peer(), local(), &bench.touches)
-        .await
-        .unwrap();
+    converse(far, &talker(), &bench.touches).await.unwrap();
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.unwrap();
     undated(&answer)
@@ -334,14 +343,78 @@ async fn a_kind_may_answer_with_a_page_or_send_elsewhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kind_may_answer_with_an_uploaded_file_or_a_whole_answer_of_its_own() {
+    let ask = |page: &str| format!("GET /x/{PAGE}.html/{page} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (answer, events) = alone(&ask("image.png")).await;
+    assert!(answer.contains("Content-Type: image/png\r\nContent-Length: 4\r\n"));
+    assert_eq!(events, 1);
+    let (answer, _) = alone(&ask("none.png")).await;
+    assert!(answer.ends_with(&pixel()), "a file that is gone: {answer}");
+    let own = "HTTP/1.1 403 Forbidden\r\nServer: AmazonS3\r\nContent-Type: application/xml\r\n\
+               Content-Length: 8\r\nConnection: keep-alive\r\nx-amz-id: ab\r\n\r\n<Error/>";
+    assert_eq!(alone(&ask("manifest.json")).await, (own.to_owned(), 0));
+    let options = ask("manifest.json").replace("GET", "OPTIONS");
+    assert_eq!(alone(&options).await.0, own, "also to a preflight");
+    let none = "HTTP/1.1 304 Not Modified\r\nServer: nginx\r\nConnection: keep-alive\r\n\r\n";
+    assert_eq!(alone(&ask("nothing")).await, (none.to_owned(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_keys_name_tokens_too() {
+    let ask =
+        |line: &str, header: &str| format!("GET {line} HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n");
+    let scope = "20260101/us-east-1/sts/aws4_request";
+    for (line, header) in [
+        (
+            "/",
+            format!(
+                "Authorization: AWS4-HMAC-SHA256 Credential={PAGE_KEY}/{scope}, \
+                 SignedHeaders=host;x-amz-date, Signature=00"
+            ),
+        ),
+        ("/", format!("authorization: bearer {PAGE_KEY}")),
+        (
+            &format!("/?X-Amz-Credential={PAGE_KEY}%2F20260101"),
+            "Accept: */*".to_owned(),
+        ),
+    ] {
+        let (answer, events) = alone(&ask(line, &header)).await;
+        assert!(
+            answer.ends_with("<p>hello") && events == 1,
+            "{line} {header}"
+        );
+    }
+    for header in [
+        format!("Authorization: Basic {PAGE_KEY}"),
+        format!("Authorization: {PAGE_KEY}"),
+        "Authorization: AWS4-HMAC-SHA256 Credential=".to_owned(),
+        format!("Authorization: Bearer {}", "x".repeat(600)),
+    ] {
+        let (answer, events) = alone(&ask("/", &header)).await;
+        assert!(answer.ends_with(&pixel()) && events == 0, "{header}");
+    }
+    let bench = bench(Duration::ZERO);
+    let (mut near, far) = duplex(1024 * 1024);
+    near.write_all(ask("/", "Accept: */*").as_bytes())
+        .await
+        .unwrap();
+    near.shutdown().await.unwrap();
+    let talker = Talker {
+        tls: true,
+        client_certificate: Some(PAGE_KEY.to_owned()),
+        ..talker()
+    };
+    converse(far, &talker, &bench.touches).await.unwrap();
+    assert_eq!(bench.events()[0]["url"], "https://x/");
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_ends_in_silence() {
     let bench = bench(Duration::ZERO);
     let (mut near, far) = duplex(1024);
     near.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     let start = Instant::now();
-    converse(far, peer(), local(), &bench.touches)
-        .await
-        .unwrap();
+    converse(far, &talker(), &bench.touches).await.unwrap();
     assert_eq!(start.elapsed(), MAX_HEAD_TIME);
     let mut answer = Vec::new();
     near.read_to_end(&mut answer).await.unwrap();
