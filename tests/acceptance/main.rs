@@ -19,6 +19,7 @@ mod hostile;
 mod http;
 mod httpproxy;
 mod lab;
+mod ldap;
 mod modbus;
 mod mongo;
 mod nest;

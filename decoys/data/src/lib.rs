@@ -2,12 +2,20 @@
 
 use coalmine_core::DecoyKind;
 
+pub mod ldap;
+pub mod ldaps;
 pub mod mongo;
 pub mod mysql;
 pub mod redis;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&mongo::KIND, &mysql::KIND, &redis::KIND];
+pub static KINDS: &[&DecoyKind] = &[
+    &ldap::KIND,
+    &ldaps::KIND,
+    &mongo::KIND,
+    &mysql::KIND,
+    &redis::KIND,
+];
 
 #[cfg(test)]
 mod tests {
