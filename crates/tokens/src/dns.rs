@@ -9,8 +9,9 @@ use coalmine_core::text;
 use coalmine_core::token::{
     Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
-use data_encoding::{BASE32_NOPAD, Encoding};
 use serde_json::{Map, Value, json};
+
+use crate::files::labels;
 
 /// The kind.
 pub static KIND: TokenKind = TokenKind {
@@ -64,24 +65,10 @@ fn generic_data(labels: &[String]) -> Option<String> {
     if digits.len() != 2 || !digits.bytes().all(|b| b.is_ascii_digit()) || data.is_empty() {
         return None;
     }
-    Some(match base32(&data.concat()) {
+    Some(match labels::decode(&data.concat()) {
         Some(bytes) => text::printable(&bytes),
         None => data.join("."),
     })
-}
-
-/// RFC 4648 section 6, in either case and with or without padding. Bits left over in the last
-/// character are ignored: senders cut where a label ends.
-fn base32(text: &str) -> Option<Vec<u8>> {
-    lenient()
-        .decode(text.trim_end_matches('=').to_ascii_uppercase().as_bytes())
-        .ok()
-}
-
-fn lenient() -> Encoding {
-    let mut specification = BASE32_NOPAD.specification();
-    specification.check_trailing_bits = false;
-    specification.encoding().unwrap_or(BASE32_NOPAD)
 }
 
 #[cfg(test)]

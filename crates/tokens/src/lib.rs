@@ -7,7 +7,15 @@ use coalmine_core::event::Logtype;
 use coalmine_core::{EventKind, TokenKind, token};
 
 pub mod dns;
+pub mod doc_msexcel;
+pub mod doc_msword;
+pub mod files;
 pub mod http;
+pub mod msexcel_macro;
+pub mod msword_macro;
+pub mod pdf_acrobat_reader;
+pub mod signed_exe;
+pub mod windows_dir;
 
 /// Every token kind there is.
 pub static KINDS: &[&TokenKind] = ALL;
@@ -15,6 +23,13 @@ pub static KINDS: &[&TokenKind] = ALL;
 const ALL: &[&TokenKind] = &[
     &http::KIND, //
     &dns::KIND,
+    &doc_msexcel::KIND,
+    &doc_msword::KIND,
+    &msexcel_macro::KIND,
+    &msword_macro::KIND,
+    &pdf_acrobat_reader::KIND,
+    &signed_exe::KIND,
+    &windows_dir::KIND,
 ];
 
 /// The event kind of every touched token; its numbers are those of the kinds above.

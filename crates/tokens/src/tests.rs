@@ -186,6 +186,7 @@ fn sample_file(accepts: &[&str]) -> (&'static str, &'static [u8]) {
     match accepts {
         // Files of a form of their own have a line each here.
         _ if accepts.is_empty() || accepts.contains(&"png") => ("a.png", b"\x89PNG\r\n\x1a\n"),
+        _ if accepts.contains(&"exe") => ("setup.exe", crate::files::pe::tests::program().leak()),
         _ => panic!("no sample of {accepts:?}"),
     }
 }
