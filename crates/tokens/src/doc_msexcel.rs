@@ -50,7 +50,10 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
         None => {
             let paper = Paper::new(&mut dice, mint.now);
             let name = format!("{}.xlsx", paper.file_name(&mut dice));
-            (name, excel::new(&mut dice, &paper, excel::Inside::Picture(&url)))
+            (
+                name,
+                excel::new(&mut dice, &paper, excel::Inside::Picture(&url)),
+            )
         }
     };
     Ok(files::artefact(DOC, &name, excel::MIME, bytes))
@@ -72,11 +75,18 @@ mod tests {
         let made = minted_with(&KIND, &[], &[(DOC, "pay.xlsx", &bytes)]).unwrap();
         assert_eq!(made.fields["doc_name"], "pay.xlsx");
         assert!(made.file.unwrap().bytes.len() > bytes.len());
-        let docx = minted(&crate::doc_msword::KIND, &[]).unwrap().file.unwrap().bytes;
+        let docx = minted(&crate::doc_msword::KIND, &[])
+            .unwrap()
+            .file
+            .unwrap()
+            .bytes;
         let faults = minted_with(&KIND, &[], &[(DOC, "a.xlsx", &docx)]).unwrap_err();
         assert_eq!(
             faults,
-            [Fault::new(DOC, "the file is not an Excel workbook (.xlsx); save it as one")]
+            [Fault::new(
+                DOC,
+                "the file is not an Excel workbook (.xlsx); save it as one"
+            )]
         );
     }
 }

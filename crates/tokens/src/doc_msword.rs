@@ -78,7 +78,10 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
         None => {
             let paper = Paper::new(&mut dice, mint.now);
             let name = format!("{}.docx", paper.file_name(&mut dice));
-            (name, word::new(&mut dice, &paper, word::Inside::Picture(&url)))
+            (
+                name,
+                word::new(&mut dice, &paper, word::Inside::Picture(&url)),
+            )
         }
     };
     Ok(files::artefact(DOC, &name, word::MIME, bytes))
@@ -99,7 +102,12 @@ mod tests {
         let name = trip.fields["doc_name"].as_str().unwrap();
         assert!(name.ends_with(".docx"), "{name}");
         assert_eq!(trip.fields["doc_type"], word::MIME);
-        assert!(trip.fields["doc"].as_str().unwrap().starts_with("/api/v1/canarytoken/download?"));
+        assert!(
+            trip.fields["doc"]
+                .as_str()
+                .unwrap()
+                .starts_with("/api/v1/canarytoken/download?")
+        );
         assert!(trip.alert && trip.answer == Answer::Plain);
     }
 
@@ -110,6 +118,9 @@ mod tests {
         assert_eq!(made.file.unwrap().name, "pay__2024_.docx");
         let faults = minted_with(&KIND, &[], &[(DOC, "a.docx", b"PK hello")]).unwrap_err();
         assert_eq!(faults[0].key, DOC);
-        assert!(faults[0].problem.starts_with("the file is no ZIP archive"), "{faults:?}");
+        assert!(
+            faults[0].problem.starts_with("the file is no ZIP archive"),
+            "{faults:?}"
+        );
     }
 }

@@ -48,7 +48,7 @@ mod tests {
         let made = minted(&KIND, &[]).unwrap();
         let file = made.file.unwrap();
         assert!(file.name.ends_with(".xlsm"), "{}", file.name);
-        let archive = crate::files::archive::Archive::open(&file.bytes).unwrap();
+        let archive = files::archive::Archive::open(&file.bytes).unwrap();
         assert!(archive.names().any(|name| name == "xl/vbaProject.bin"));
         let labels = ["uNJSG6ZI", "owin", "i10-0-0-5", "MM", "07"].map(str::to_owned);
         let trip = touched(&KIND, &labels);

@@ -2,10 +2,10 @@
 
 use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
+use coalmine_core::text;
 use coalmine_core::token::{
     Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
-use coalmine_core::text;
 use serde_json::{Value, json};
 
 use crate::files::macros::{self, Program};
@@ -44,13 +44,19 @@ pub(crate) const MACRO_FIELDS: &[Field] = &[
         json!("Vendor-Contract-Review-2024.docm")
     }),
     field("doc_type", "Its MIME type.", || json!(word::MACRO_MIME)),
-    optional("ms_macro_os", "The system that ran it: `Windows` or `Mac`.", || {
-        json!("Windows")
+    optional(
+        "ms_macro_os",
+        "The system that ran it: `Windows` or `Mac`.",
+        || json!("Windows"),
+    ),
+    optional("ms_macro_username", "The user that ran it.", || {
+        json!("jdoe")
     }),
-    optional("ms_macro_username", "The user that ran it.", || json!("jdoe")),
-    optional("ms_macro_ip", "The address of the machine that ran it.", || {
-        json!("10.0.0.5")
-    }),
+    optional(
+        "ms_macro_ip",
+        "The address of the machine that ran it.",
+        || json!("10.0.0.5"),
+    ),
 ];
 
 const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
@@ -106,7 +112,7 @@ pub(crate) fn trip(token: &Token, hit: &Hit<'_>) -> Trip {
             fields.insert(name.to_owned(), Value::String(value));
         }
     };
-    let parts = ["u", "o", "i"].map(|letter| labels::lettered(data, letter));
+    let parts = ['u', 'o', 'i'].map(|letter| labels::lettered(data, letter));
     if let [Some(user), Some(system), Some(address)] = parts {
         tell("ms_macro_username", labels::base32(user));
         tell(
@@ -153,7 +159,10 @@ mod tests {
             told(&["u1-1", "obeos", "ix", "MM"]),
             Some([some("1-1"), some("beos"), some("x")])
         );
-        assert_eq!(told(&["a", "b", "c", "MM", "1"]), Some([some("a.b.c"), None, None]));
+        assert_eq!(
+            told(&["a", "b", "c", "MM", "1"]),
+            Some([some("a.b.c"), None, None])
+        );
     }
 
     #[test]

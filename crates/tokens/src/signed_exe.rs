@@ -47,7 +47,9 @@ pub static KIND: TokenKind = TokenKind {
         field(EXE, "Where the Console gives the program.", || {
             json!("/api/v1/canarytoken/download?canarytoken=4ylq9w1xk0d3v5m7s2b8n6c1z")
         }),
-        field("exe_name", "The program's file name.", || json!("setup.exe")),
+        field("exe_name", "The program's file name.", || {
+            json!("setup.exe")
+        }),
         field("exe_type", "Its MIME type.", || json!(MIME)),
     ],
     mint,
@@ -98,7 +100,8 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let bytes = pe::sign(&upload.bytes, &signer).map_err(files::refused(EXE))?;
     let mut made = files::artefact(EXE, &upload.name, MIME, bytes);
     let issuers = BASE64.encode(&signer.issuers());
-    made.fields.insert(ISSUERS.to_owned(), Value::String(issuers));
+    made.fields
+        .insert(ISSUERS.to_owned(), Value::String(issuers));
     Ok(made)
 }
 

@@ -67,7 +67,11 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
         "\\\\%USERNAME%.%COMPUTERNAME%.%USERDOMAIN%.INI.{}\\{library},{number}",
         mint.hostname()
     );
-    let more = if dice.chance(40) { "ConfirmFileOp=0\r\n" } else { "" };
+    let more = if dice.chance(40) {
+        "ConfirmFileOp=0\r\n"
+    } else {
+        ""
+    };
     let ini = format!("[.ShellClassInfo]\r\n{more}IconResource={icon}\r\n");
     let ini: Vec<u8> = std::iter::once(0xfeff)
         .chain(ini.encode_utf16())
@@ -84,7 +88,12 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
         &ini,
         attribute::HIDDEN | attribute::SYSTEM | attribute::ARCHIVE,
     );
-    let mut made = files::artefact("zip", &format!("{folder}.zip"), "application/zip", zip.finish());
+    let mut made = files::artefact(
+        "zip",
+        &format!("{folder}.zip"),
+        "application/zip",
+        zip.finish(),
+    );
     made.fields = Map::new();
     Ok(made)
 }
@@ -94,7 +103,7 @@ fn dos(at: DateTime) -> DosTime {
     let year = u16::try_from(at.year().saturating_sub(1980)).unwrap_or(0);
     DosTime {
         date: year << 9 | number(at.month()) << 5 | number(at.day()),
-        time: number(at.hour()) << 11 | number(at.minute()) << 5 | number(at.second()) / 2,
+        time: number(at.hour()) << 11 | number(at.minute()) << 5 | (number(at.second()) / 2),
     }
 }
 
@@ -120,13 +129,43 @@ fn trip(_: &Token, hit: &Hit<'_>) -> Trip {
 }
 
 const FOLDERS: &[&str] = &[
-    "Accounts", "Admin", "Archive", "Backup", "Board", "Clients", "Confidential", "Contracts",
-    "Finance", "HR", "Invoices", "IT", "Legal", "Management", "My Documents", "Old", "Passwords",
-    "Payroll", "Personal", "Private", "Projects", "Reports", "Scans", "Tax", "Transfer",
+    "Accounts",
+    "Admin",
+    "Archive",
+    "Backup",
+    "Board",
+    "Clients",
+    "Confidential",
+    "Contracts",
+    "Finance",
+    "HR",
+    "Invoices",
+    "IT",
+    "Legal",
+    "Management",
+    "My Documents",
+    "Old",
+    "Passwords",
+    "Payroll",
+    "Personal",
+    "Private",
+    "Projects",
+    "Reports",
+    "Scans",
+    "Tax",
+    "Transfer",
 ];
 const LIBRARIES: &[&str] = &[
-    "resource.dll", "shell32.dll", "imageres.dll", "icons.dll", "folder.ico", "res.dll",
-    "app.ico", "company.ico", "theme.dll", "custom.icl",
+    "resource.dll",
+    "shell32.dll",
+    "imageres.dll",
+    "icons.dll",
+    "folder.ico",
+    "res.dll",
+    "app.ico",
+    "company.ico",
+    "theme.dll",
+    "custom.icl",
 ];
 
 #[cfg(test)]
@@ -143,10 +182,16 @@ mod tests {
         assert_eq!(zip.len(), 2);
         let mut ini = Vec::new();
         zip.by_index(1).unwrap().read_to_end(&mut ini).unwrap();
-        let wide: Vec<u16> = ini.chunks(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
+        let wide: Vec<u16> = ini
+            .chunks(2)
+            .map(|b| u16::from_le_bytes([b[0], b[1]]))
+            .collect();
         let text = String::from_utf16(&wide).unwrap();
         assert!(text.starts_with("\u{feff}[.ShellClassInfo]\r\n"), "{text}");
-        assert!(text.contains("=\\\\%USERNAME%.%COMPUTERNAME%.%USERDOMAIN%.INI."), "{text}");
+        assert!(
+            text.contains("=\\\\%USERNAME%.%COMPUTERNAME%.%USERDOMAIN%.INI."),
+            "{text}"
+        );
         // Made on DOS, and the attributes, of both records of the list.
         let records: Vec<_> = (0..bytes.len())
             .filter(|at| bytes[*at..].starts_with(b"PK\x01\x02"))
@@ -165,8 +210,14 @@ mod tests {
     #[test]
     fn the_labels_are_user_computer_and_domain() {
         let wanted = |all: [&str; 3]| Some(all.map(str::to_owned));
-        assert_eq!(told(&["jdoe", "WS1", "CORP", "INI"]), wanted(["jdoe", "WS1", "CORP"]));
-        assert_eq!(told(&["j", "doe", "WS1", "CORP", "ini"]), wanted(["j.doe", "WS1", "CORP"]));
+        assert_eq!(
+            told(&["jdoe", "WS1", "CORP", "INI"]),
+            wanted(["jdoe", "WS1", "CORP"])
+        );
+        assert_eq!(
+            told(&["j", "doe", "WS1", "CORP", "ini"]),
+            wanted(["j.doe", "WS1", "CORP"])
+        );
         assert_eq!(told(&["WS1", "CORP", "INI"]), None);
         assert_eq!(told(&["jdoe", "WS1", "CORP"]), None);
         assert_eq!(told(&[]), None);

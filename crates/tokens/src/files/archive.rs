@@ -267,7 +267,7 @@ impl<'a> Archive<'a> {
                     put(&mut record, 8, &common.bytes());
                 }
                 None => {
-                    out.extend_from_slice(self.bytes.get(entry.local.clone()).unwrap_or_default())
+                    out.extend_from_slice(self.bytes.get(entry.local.clone()).unwrap_or_default());
                 }
             }
             put(&mut record, 42, &offset.to_le_bytes());

@@ -18,7 +18,7 @@ pub fn lettered(labels: &[String], letter: char) -> Option<&str> {
         letters
             .next()
             .is_some_and(|first| first.eq_ignore_ascii_case(&letter))
-            .then(|| letters.as_str())
+            .then_some(letters.as_str())
     })
 }
 

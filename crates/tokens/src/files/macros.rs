@@ -41,7 +41,11 @@ fn document(dice: &mut Dice, program: Program, host: &str, port: &str) -> Module
         ),
         Program::Excel => (
             "ThisWorkbook",
-            head("ThisWorkbook", "0{00020819-0000-0000-C000-000000000046}", "False"),
+            head(
+                "ThisWorkbook",
+                "0{00020819-0000-0000-C000-000000000046}",
+                "False",
+            ),
         ),
     };
     Module {
@@ -61,7 +65,11 @@ fn head(name: &str, base: &str, derived: &str) -> String {
 
 fn source(dice: &mut Dice, program: Program, host: &str, port: &str) -> String {
     let names = Names::new(dice);
-    let page = format!("{}.{}", dice.pick(PICTURES), dice.pick(&["gif", "png", "jpg"]));
+    let page = format!(
+        "{}.{}",
+        dice.pick(PICTURES),
+        dice.pick(&["gif", "png", "jpg"])
+    );
     let (event, canvas, clean) = match program {
         Program::Word => (
             "Document_Open",
@@ -74,7 +82,7 @@ fn source(dice: &mut Dice, program: Program, host: &str, port: &str) -> String {
             "ThisWorkbook.Saved = True",
         ),
     };
-    let mut parts = vec![
+    let mut parts = [
         SHOW.replace("EVENT", event)
             .replace("CANVAS", canvas)
             .replace("CLEAN", clean)
@@ -95,7 +103,11 @@ fn source(dice: &mut Dice, program: Program, host: &str, port: &str) -> String {
     let indent = dice.pick(&["    ", "  ", "\t"]);
     let lines = text.lines().map(|line| {
         let depth = line.len() - line.trim_start_matches(' ').len();
-        format!("{}{}\r\n", indent.repeat(depth), line.trim_start_matches(' '))
+        format!(
+            "{}{}\r\n",
+            indent.repeat(depth),
+            line.trim_start_matches(' ')
+        )
     });
     lines.collect()
 }
@@ -201,19 +213,34 @@ End Function
 "#;
 
 const VERBS: &[&str] = &[
-    "Adjust", "Apply", "Build", "Check", "Clean", "Collect", "Compute", "Convert", "Fetch",
-    "Fill", "Find", "Format", "Get", "Init", "Layout", "List", "Load", "Make", "Merge", "Place",
-    "Prepare", "Read", "Refresh", "Resolve", "Set", "Show", "Sort", "Trim", "Update", "Write",
+    "Adjust", "Apply", "Build", "Check", "Clean", "Collect", "Compute", "Convert", "Fetch", "Fill",
+    "Find", "Format", "Get", "Init", "Layout", "List", "Load", "Make", "Merge", "Place", "Prepare",
+    "Read", "Refresh", "Resolve", "Set", "Show", "Sort", "Trim", "Update", "Write",
 ];
 const NOUNS: &[&str] = &[
     "Author", "Block", "Border", "Chart", "Code", "Column", "Date", "Entry", "Field", "Figure",
     "Footer", "Group", "Header", "Image", "Item", "Label", "Line", "Link", "Logo", "Margin",
-    "Name", "Number", "Owner", "Page", "Range", "Region", "Row", "Sheet", "Style", "Table",
-    "Text", "Title", "Total", "Unit", "User", "Value",
+    "Name", "Number", "Owner", "Page", "Range", "Region", "Row", "Sheet", "Style", "Table", "Text",
+    "Title", "Total", "Unit", "User", "Value",
 ];
 const PICTURES: &[&str] = &[
-    "banner", "brand", "chart", "corner", "footer", "header", "icon", "letterhead", "line", "logo",
-    "map", "photo", "seal", "signature", "stamp", "title", "watermark",
+    "banner",
+    "brand",
+    "chart",
+    "corner",
+    "footer",
+    "header",
+    "icon",
+    "letterhead",
+    "line",
+    "logo",
+    "map",
+    "photo",
+    "seal",
+    "signature",
+    "stamp",
+    "title",
+    "watermark",
 ];
 
 #[cfg(test)]
@@ -231,7 +258,10 @@ mod tests {
         assert_ne!(one, make(2, Program::Word));
         for text in [one, make(3, Program::Excel)] {
             assert!(text.contains("\".tok.tokens.example.com\"\r\n"), "{text}");
-            assert!(text.contains("\":8080/") && text.contains("\".MM.\""), "{text}");
+            assert!(
+                text.contains("\":8080/") && text.contains("\".MM.\""),
+                "{text}"
+            );
             assert!(!text.contains(['@', '$']) && text.is_ascii(), "{text}");
             assert_eq!(text.matches("\n").count(), text.matches("\r\n").count());
         }

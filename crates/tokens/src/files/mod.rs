@@ -68,7 +68,10 @@ pub fn refused(field: &str) -> impl FnOnce(String) -> Vec<Fault> {
 fn file_name(name: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-    let name: String = name.chars().map(|c| if safe(c) { c } else { '_' }).collect();
+    let name: String = name
+        .chars()
+        .map(|c| if safe(c) { c } else { '_' })
+        .collect();
     name.trim_start_matches('.').to_owned()
 }
 

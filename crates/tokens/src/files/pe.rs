@@ -199,7 +199,12 @@ pub(crate) mod tests {
 
     #[test]
     fn headers_that_lie_are_refused() {
-        for (at, value) in [(0x3c, 0xffff_ffff_u32), (0x3c, 0x41), (0x40, 0), (0x40 + 24, 0x107)] {
+        for (at, value) in [
+            (0x3c, 0xffff_ffff_u32),
+            (0x3c, 0x41),
+            (0x40, 0),
+            (0x40 + 24, 0x107),
+        ] {
             let mut bytes = program();
             put(&mut bytes, at, &value.to_le_bytes());
             assert!(Layout::of(&bytes).is_none(), "{at:#x}");
@@ -210,7 +215,11 @@ pub(crate) mod tests {
         let mut inside = program();
         put(&mut inside, 0x40 + 24 + 112 + 32, &long(0x150));
         put(&mut inside, 0x40 + 24 + 112 + 36, &long(8));
-        assert!(sign(&inside, &signer()).unwrap_err().contains("can't be replaced"));
+        assert!(
+            sign(&inside, &signer())
+                .unwrap_err()
+                .contains("can't be replaced")
+        );
         let whole = program();
         for len in 0..whole.len() {
             let _ = sign(&whole[..len], &signer());

@@ -84,7 +84,7 @@ impl Signer {
             &authority,
             &serial(&mut dice),
             (authority_since, years(authority_since, 10)),
-            authority(Some(0)),
+            may_issue(Some(0)),
             Some(places),
         );
         let root_since = since(&mut dice, 1600, 3000);
@@ -93,9 +93,9 @@ impl Signer {
             &root_name,
             &root_name,
             &root,
-            &self::serial(&mut dice),
+            &serial(&mut dice),
             (root_since, years(root_since, 20)),
-            authority(None),
+            may_issue(None),
             None,
         );
         let own_since = since(&mut dice, 40, 300);
@@ -213,7 +213,7 @@ fn signed_data(
 }
 
 /// What the certificate of an authority may do; `below` it are at most as many others.
-fn authority(below: Option<u8>) -> Vec<Vec<u8>> {
+fn may_issue(below: Option<u8>) -> Vec<Vec<u8>> {
     let mut constraints = vec![truth()];
     constraints.extend(below.map(|n| integer(&[n])));
     vec![
