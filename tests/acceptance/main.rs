@@ -22,6 +22,7 @@ mod lab;
 mod ldap;
 mod modbus;
 mod mongo;
+mod mssql;
 mod nest;
 mod page;
 mod products;

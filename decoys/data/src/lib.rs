@@ -5,6 +5,7 @@ use coalmine_core::DecoyKind;
 pub mod ldap;
 pub mod ldaps;
 pub mod mongo;
+pub mod mssql;
 pub mod mysql;
 pub mod redis;
 
@@ -13,6 +14,7 @@ pub static KINDS: &[&DecoyKind] = &[
     &ldap::KIND,
     &ldaps::KIND,
     &mongo::KIND,
+    &mssql::KIND,
     &mysql::KIND,
     &redis::KIND,
 ];
