@@ -2,13 +2,20 @@
 
 use coalmine_core::DecoyKind;
 
+pub mod rdp;
 pub mod ssh;
 pub mod telnet;
 pub mod tn3270;
 pub mod vnc;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ssh::KIND, &telnet::KIND, &tn3270::KIND, &vnc::KIND];
+pub static KINDS: &[&DecoyKind] = &[
+    &rdp::KIND,
+    &ssh::KIND,
+    &telnet::KIND,
+    &tn3270::KIND,
+    &vnc::KIND,
+];
 
 #[cfg(test)]
 mod tests {
