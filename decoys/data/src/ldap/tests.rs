@@ -346,8 +346,8 @@ fn active_directory_shows_its_root() {
     }
     assert!(said.ends_with(b"\x02\x01\x02\x65\x84\0\0\0\x07\x0a\x01\0\x04\0\x04\0"));
     let one = talk.say(search("", 0, PRESENT, &["DEFAULTNAMINGCONTEXT"]));
-    let entry = b"\x30\x84\0\0\0\x52\x02\x01\x02\x64\x84\0\0\0\x49\x04\0\x30\x84\0\0\0\x41\
-        \x30\x84\0\0\0\x3b\x04\x14defaultNamingContext\x31\x84\0\0\0\x1b\x04\x19\
+    let entry = b"\x30\x84\0\0\0\x4e\x02\x01\x02\x64\x84\0\0\0\x45\x04\0\x30\x84\0\0\0\x3d\
+        \x30\x84\0\0\0\x37\x04\x14defaultNamingContext\x31\x84\0\0\0\x1b\x04\x19\
         DC=corp,DC=example,DC=net\x30\x84";
     let text = one.escape_ascii().to_string();
     assert!(one.starts_with(entry), "{text}");
