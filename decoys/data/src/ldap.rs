@@ -86,7 +86,7 @@ coalmine_core::settings! {
 }
 
 /// A check for the DNS name of a domain.
-fn domain(text: &String) -> Result<(), String> {
+fn domain(text: &str) -> Result<(), String> {
     let label = |label: &str| {
         let letters = label
             .bytes()
@@ -119,7 +119,7 @@ coalmine_core::event! {
         /// The request: `bind`, `search`, `compare`, `modify`, `add`, `delete`, `modrdn` or `extended`.
         kind: &'static str => "TYPE" = "bind",
         /// The response in the form hashcat and john take: NetNTLMv2 is mode 5600, NetNTLMv1 5500.
-        ntlm_hash: Option<String> => "NTLM_HASH" = "",
+        ntlm_hash: Option<String> => "NTLM_HASH" = "backup::CORP:0123456789abcdef:…:…",
     }
 }
 
@@ -162,7 +162,7 @@ pub(crate) fn build(given: &Map<String, Value>, bird: &Arc<Bird>) -> Result<Serv
         LdapProduct::ActiveDirectory => true,
     };
     Ok(if active_directory {
-        Service::sessions(Directory(Arc::new(ad::Server::new(bird, host))))
+        Service::sessions(Directory(Arc::new(ad::Server::new(bird, &host))))
     } else {
         Service::sessions(Directory(Arc::new(openldap::Server::new(&host))))
     })

@@ -78,7 +78,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub fn new(bird: &Bird, host: Host) -> Self {
+    pub fn new(bird: &Bird, host: &Host) -> Self {
         let pick = bird.seed.number("ldap domain", 0, 4);
         let pick = usize::try_from(pick).ok().and_then(|n| DOMAINS.get(n));
         let fallback = || pick.copied().unwrap_or("corp.local").to_owned();

@@ -511,6 +511,6 @@ fn domains_are_dns_names() {
         ("a b", false),
         ("dc=corp", false),
     ] {
-        assert_eq!(domain(&name.to_owned()).is_ok(), fits, "{name}");
+        assert_eq!(domain(name).is_ok(), fits, "{name}");
     }
 }
