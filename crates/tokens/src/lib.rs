@@ -6,15 +6,24 @@
 use coalmine_core::event::Logtype;
 use coalmine_core::{EventKind, TokenKind, token};
 
+pub mod azure_entra_login;
+pub mod cloned_css;
+pub mod cloned_web;
 pub mod dns;
 pub mod doc_msexcel;
 pub mod doc_msword;
+pub mod fast_redirect;
 pub mod files;
 pub mod http;
 pub mod msexcel_macro;
 pub mod msword_macro;
 pub mod pdf_acrobat_reader;
+pub mod qr_code;
+pub mod referrers;
 pub mod signed_exe;
+pub mod sites;
+pub mod svn;
+pub mod web_image;
 pub mod windows_dir;
 
 /// Every token kind there is.
@@ -23,12 +32,19 @@ pub static KINDS: &[&TokenKind] = ALL;
 const ALL: &[&TokenKind] = &[
     &http::KIND, //
     &dns::KIND,
+    &azure_entra_login::KIND,
+    &cloned_css::KIND,
+    &cloned_web::KIND,
     &doc_msexcel::KIND,
     &doc_msword::KIND,
+    &fast_redirect::KIND,
     &msexcel_macro::KIND,
     &msword_macro::KIND,
     &pdf_acrobat_reader::KIND,
+    &qr_code::KIND,
     &signed_exe::KIND,
+    &svn::KIND,
+    &web_image::KIND,
     &windows_dir::KIND,
 ];
 

@@ -55,7 +55,7 @@ pub fn told(token: &Token, field: &str) -> Map<String, Value> {
 }
 
 /// The path at the Console that gives the token's file.
-fn download(id: &TokenId) -> String {
+pub fn download(id: &TokenId) -> String {
     format!("/api/v1/canarytoken/download?canarytoken={id}")
 }
 
