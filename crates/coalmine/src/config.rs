@@ -14,8 +14,8 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use coalmine_core::DecoyKind;
 use coalmine_core::settings::Fault;
+use coalmine_core::{DecoyKind, Machine};
 use coalmine_sensor::PortscanSettings;
 use serde_json::{Map, Value};
 
@@ -87,6 +87,8 @@ pub struct BirdPart {
     pub address: IpAddr,
     /// What it looks like.
     pub personality: &'static Personality,
+    /// Its operating system and its domain.
+    pub machine: Machine,
     /// Every service there is, also those turned off.
     pub services: Vec<ServicePart>,
     /// Whether and how port scans are told of.

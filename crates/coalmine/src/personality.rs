@@ -82,6 +82,20 @@ pub static PERSONALITIES: &[Personality] = &[
         toml: "[portscan]\n[ssh]\n[sip]\n[tftp]\n[ntp]\n[https]\nskin = 'basicLogin'\n",
     },
     Personality {
+        id: "windows-server-2019",
+        doc: "A Windows server as it was installed, with IIS.",
+        prefix: "srv",
+        everything: false,
+        toml: "system = 'windows-server-2019'\n[portscan]\n[http]\nskin = 'iisStart'\n",
+    },
+    Personality {
+        id: "windows-server-2022",
+        doc: "The same, three years newer.",
+        prefix: "srv",
+        everything: false,
+        toml: "system = 'windows-server-2022'\n[portscan]\n[http]\nskin = 'iisStart'\n",
+    },
+    Personality {
         id: "cisco-router",
         doc: "A router that still speaks Telnet.",
         prefix: "rtr",

@@ -226,6 +226,7 @@ fn plan(bird: &BirdPart, others: &[SocketAddr]) -> BirdPlan {
     BirdPlan {
         name: bird.name.clone(),
         description: bird.description.clone(),
+        machine: bird.machine.clone(),
         personality: bird.personality.id.to_owned(),
         address: bird.address,
         settings: wire::settings(bird, &reachable(bird.address).to_string()),

@@ -294,8 +294,10 @@ fn every_personality_is_a_bird_without_a_fault() {
         assert_eq!(offered, personality.id != "bare");
         assert_eq!(bird.portscan.enabled, offered);
         let table = personality.table();
-        let known =
-            |key: &&String| *key == "portscan" || registry::decoys().iter().any(|k| k.id == **key);
+        let known = |key: &&String| {
+            ["portscan", "system"].contains(&key.as_str())
+                || registry::decoys().iter().any(|k| k.id == **key)
+        };
         let unknown: Vec<_> = table.keys().filter(|key| !known(key)).collect();
         assert!(unknown.is_empty(), "{}: {unknown:?}", personality.id);
     }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::event::{Event, EventKind};
+use crate::machine::Machine;
 use crate::settings::{Fault, Setting};
 use crate::{NodeId, Seed, Timestamp};
 
@@ -130,6 +131,8 @@ pub struct Bird {
     pub node_id: NodeId,
     /// Its name, which is also the host name it tells.
     pub name: String,
+    /// Its operating system and its domain.
+    pub machine: Machine,
     /// Its secret: all salts, keys, serial numbers that must be its own come from here.
     pub seed: Seed,
     /// Its pretended boot time, kept across restarts.
@@ -171,6 +174,7 @@ impl Bird {
         Arc::new(Self {
             node_id: NodeId::new([0, 2, 0x46, 0xec, 0x65, 0xef, 0x94, 0x76]),
             name: "files-02".to_owned(),
+            machine: Machine::default(),
             seed: Seed::new([7; 32]),
             booted: Timestamp::from_secs(1_760_000_000),
             vault: Arc::new(NoVault),

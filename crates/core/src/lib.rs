@@ -6,6 +6,7 @@
 
 pub mod decoy;
 pub mod event;
+pub mod machine;
 pub mod passwords;
 pub mod seed;
 pub mod settings;
@@ -18,6 +19,7 @@ pub mod token;
 
 pub use decoy::{Bird, Context, DecoyKind, Out, Service};
 pub use event::{Event, EventKind};
+pub use machine::{Machine, System};
 pub use seed::Seed;
 pub use sighting::{Endpoint, NodeId, Sighting, SightingId, Subject};
 pub use time::Timestamp;

@@ -154,6 +154,7 @@ fn installations(kind: &'static DecoyKind, choice: &Map<String, Value>) {
         Arc::new(Bird {
             node_id: sample.node_id,
             name: sample.name.clone(),
+            machine: sample.machine.clone(),
             seed: Seed::new([seed; 32]),
             booted: sample.booted,
             vault: Arc::clone(&sample.vault),

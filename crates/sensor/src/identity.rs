@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coalmine_core::decoy::Vault;
-use coalmine_core::{Bird, NodeId, Seed, Timestamp};
+use coalmine_core::{Bird, Machine, NodeId, Seed, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A bird pretends to have been up for between three and forty days when it's first started.
@@ -24,7 +24,12 @@ struct Identity {
 }
 
 /// The bird called `name` under `dir`, made if it isn't there.
-pub(crate) fn bird(dir: &Path, name: &str, now: Timestamp) -> io::Result<Arc<Bird>> {
+pub(crate) fn bird(
+    dir: &Path,
+    name: &str,
+    machine: Machine,
+    now: Timestamp,
+) -> io::Result<Arc<Bird>> {
     let dir = dir.join(folder(name));
     fs::create_dir_all(&dir)?;
     let file = dir.join("identity.json");
@@ -50,6 +55,7 @@ pub(crate) fn bird(dir: &Path, name: &str, now: Timestamp) -> io::Result<Arc<Bir
     Ok(Arc::new(Bird {
         node_id: identity.node_id,
         name: name.to_owned(),
+        machine,
         seed: Seed::new(seed),
         booted: identity.booted,
         vault: Arc::new(Folder {
@@ -153,15 +159,16 @@ mod tests {
     fn a_bird_is_the_same_at_the_second_start_and_unlike_any_other() {
         let dir = tempfile::tempdir().unwrap();
         let now = Timestamp::from_secs(1_790_000_000);
-        let first = bird(dir.path(), "nas 1", now).unwrap();
+        let first = bird(dir.path(), "nas 1", Machine::default(), now).unwrap();
         let key = first.vault.keep("key", &mut || vec![1]).unwrap();
         let again = bird(
             dir.path(),
             "nas 1",
+            Machine::default(),
             now.plus(std::time::Duration::from_secs(99)),
         )
         .unwrap();
-        let other = bird(dir.path(), "nas 2", now).unwrap();
+        let other = bird(dir.path(), "nas 2", Machine::default(), now).unwrap();
         assert_eq!((first.node_id, &first.seed), (again.node_id, &again.seed));
         assert_eq!(first.booted, again.booted);
         assert!(first.booted < now);
@@ -173,7 +180,13 @@ mod tests {
     #[test]
     fn a_vault_refuses_names_that_are_paths() {
         let dir = tempfile::tempdir().unwrap();
-        let bird = bird(dir.path(), "../../etc", Timestamp::from_secs(1)).unwrap();
+        let bird = bird(
+            dir.path(),
+            "../../etc",
+            Machine::default(),
+            Timestamp::from_secs(1),
+        )
+        .unwrap();
         assert!(bird.vault.keep("../x", &mut Vec::new).is_err());
         assert!(bird.vault.keep("", &mut Vec::new).is_err());
     }
@@ -181,7 +194,7 @@ mod tests {
     #[test]
     fn what_could_not_be_made_is_made_at_the_next_chance() {
         let dir = tempfile::tempdir().unwrap();
-        let bird = bird(dir.path(), "a", Timestamp::from_secs(1)).unwrap();
+        let bird = bird(dir.path(), "a", Machine::default(), Timestamp::from_secs(1)).unwrap();
         assert!(bird.vault.keep("key", &mut Vec::new).is_err());
         assert_eq!(bird.vault.keep("key", &mut || vec![1]), Ok(vec![1]));
     }
@@ -195,8 +208,8 @@ mod tests {
     fn a_damaged_identity_is_an_error_and_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let now = Timestamp::from_secs(1);
-        bird(dir.path(), "a", now).unwrap();
+        bird(dir.path(), "a", Machine::default(), now).unwrap();
         fs::write(dir.path().join("a/identity.json"), b"{}").unwrap();
-        assert!(bird(dir.path(), "a", now).is_err());
+        assert!(bird(dir.path(), "a", Machine::default(), now).is_err());
     }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 use coalmine_bus::Publisher;
 use coalmine_core::decoy::{Service, Transport};
 use coalmine_core::settings::Fault;
-use coalmine_core::{Bird, DecoyKind, NodeId, Subject};
+use coalmine_core::{Bird, DecoyKind, Machine, NodeId, Subject};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -61,6 +61,8 @@ pub struct SensorConfig {
 pub struct BirdPlan {
     /// Its name; its identity on disk goes by this name.
     pub name: String,
+    /// Its operating system and its domain.
+    pub machine: Machine,
     /// What the operator says of its place.
     pub description: String,
     /// Its personality, e.g. `linux-nas`.
@@ -191,7 +193,7 @@ impl Sensor {
         let started = house::now();
         for plan in &config.birds {
             let birds_dir = config.dir.join("birds");
-            let bird = identity::bird(&birds_dir, &plan.name, started)
+            let bird = identity::bird(&birds_dir, &plan.name, plan.machine.clone(), started)
                 .map_err(|e| io_error("read or make the identity of a bird", &birds_dir, e))?;
             let mut services = Vec::new();
             for service in &plan.services {
@@ -341,9 +343,14 @@ impl Start<'_> {
         let Some(tls) = self.service.kind.tls else {
             return Ok(None);
         };
-        tls::config(self.bird, tls, self.service.certificate.as_ref())
-            .map(Some)
-            .map_err(|problem| self.fault(Some(Fault::new("certificate", problem))))
+        tls::config(
+            self.bird,
+            tls,
+            self.service.certificate.as_ref(),
+            house::now(),
+        )
+        .map(Some)
+        .map_err(|problem| self.fault(Some(Fault::new("certificate", problem))))
     }
 
     fn fault(&self, fault: Option<Fault>) -> SensorError {

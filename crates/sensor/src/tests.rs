@@ -3,7 +3,7 @@
 use super::*;
 use coalmine_bus::{Message, Subscriber, in_process};
 use coalmine_core::decoy::{Broken, Context, Datagrams, Limits, Poke, Session, Sessions};
-use coalmine_core::{Out, Sighting, Timestamp};
+use coalmine_core::{Machine, Out, Sighting, Timestamp};
 use std::sync::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -118,6 +118,7 @@ async fn start(dir: &Path, port: u16) -> (Sensor, Subscriber) {
         birds: vec![BirdPlan {
             name: "nest".to_owned(),
             description: String::new(),
+            machine: Machine::default(),
             personality: "bare".to_owned(),
             address: [127, 0, 0, 1].into(),
             settings: Map::new(),

@@ -335,6 +335,7 @@ mod tests {
         let other = Bird {
             node_id: Bird::sample().node_id,
             name: "b".to_owned(),
+            machine: coalmine_core::Machine::default(),
             seed: Seed::new([8; 32]),
             booted: Bird::sample().booted,
             vault: Bird::sample().vault.clone(),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 
+use coalmine_core::machine::{Domain, Machine, System};
 use coalmine_core::settings::{Fault, FilePath, Setting};
 use coalmine_core::{Bird, DecoyKind};
 use coalmine_sensor::PortscanSettings;
@@ -132,7 +133,15 @@ fn birds(file: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Vec<BirdPart
 fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> BirdPart {
     let path = format!("bird[{n}]");
     let mut section = Section::new(&path, table, faults);
-    let mut known = vec!["name", "description", "address", "personality", "portscan"];
+    let mut known = vec![
+        "name",
+        "description",
+        "address",
+        "personality",
+        "system",
+        "domain",
+        "portscan",
+    ];
     known.extend(ground.kinds.iter().map(|kind| kind.id));
     section.known(&known);
     let personality = section.personality();
@@ -150,6 +159,7 @@ fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Bi
         .parse("address", "an IP address, e.g. 192.0.2.1")
         .unwrap_or(ground.listen);
     let table = &over(personality.table(), table);
+    let machine = Section::new(&path, table, faults).machine();
     let mut services = Vec::new();
     for kind in &ground.kinds {
         services.extend(services_of(
@@ -166,6 +176,7 @@ fn bird(n: usize, table: &Table, ground: &Ground, faults: &mut Vec<Fault>) -> Bi
         description,
         address,
         personality,
+        machine,
         services,
         portscan: portscan(&path, table, faults),
     }
@@ -579,6 +590,30 @@ impl<'a> Section<'a> {
             );
             personality::default()
         })
+    }
+
+    fn machine(&mut self) -> Machine {
+        let system = self.text("system").and_then(|id| {
+            let system = System::find(&id);
+            if system.is_none() {
+                let all: Vec<&str> = System::ALL.iter().map(|(word, _)| *word).collect();
+                let all = all.join(", ");
+                self.fault("system", format!("must be one of: {all}; not {id:?}"));
+            }
+            system
+        });
+        let domain = self.text("domain").filter(|name| !name.is_empty());
+        let domain = domain.and_then(|name| match Domain::new(&name) {
+            Ok(domain) => Some(domain),
+            Err(problem) => {
+                self.fault("domain", problem);
+                None
+            }
+        });
+        Machine {
+            system: system.unwrap_or_default(),
+            domain,
+        }
     }
 
     fn certificate(&mut self, folder: &Path) -> Option<Certificate> {

@@ -1,7 +1,7 @@
 //! The configuration's JSON Schema (draft 2020-12), from the declarations.
 
-use coalmine_core::DecoyKind;
 use coalmine_core::settings::Setting;
+use coalmine_core::{DecoyKind, System};
 use coalmine_sensor::PortscanSettings;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +26,15 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
     bird.insert(
         "personality".to_owned(),
         json!({"enum": ids, "default": ids.first(), "description": "Which decoys it offers when nothing else is said."}),
+    );
+    let systems: Vec<&str> = System::ALL.iter().map(|(word, _)| *word).collect();
+    bird.insert(
+        "system".to_owned(),
+        json!({"enum": systems, "description": "The operating system it claims; the personality's own unless said otherwise."}),
+    );
+    bird.insert(
+        "domain".to_owned(),
+        text("The domain it claims to belong to, e.g. corp.example.net; empty: a workgroup."),
     );
     bird.insert("portscan".to_owned(), portscan());
     for kind in kinds {

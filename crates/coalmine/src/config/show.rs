@@ -57,13 +57,18 @@ fn tokens(config: &Config) -> String {
 }
 
 fn bird(bird: &BirdPart) -> String {
+    let domain = bird.machine.domain.as_ref().map(|domain| &*domain.dns);
     let mut text = format!(
-        "\n[[bird]]\nname = {}\ndescription = {}\naddress = {}\n# {}\npersonality = {}\n",
+        "\n[[bird]]\nname = {}\ndescription = {}\naddress = {}\n# {}\npersonality = {}\n\
+         # The operating system it claims.\nsystem = {}\n\
+         # The domain it claims to belong to; empty: a workgroup.\ndomain = {}\n",
         value(&bird.name.clone().into()),
         value(&bird.description.clone().into()),
         value(&bird.address.to_string().into()),
         bird.personality.doc,
         value(&bird.personality.id.into()),
+        value(&bird.machine.system.id().into()),
+        value(&domain.unwrap_or_default().into()),
     );
     let _ = writeln!(
         text,

@@ -143,10 +143,25 @@ fn naming_a_decoy_turns_it_on_and_settings_go_to_its_own_parser() {
 }
 
 #[test]
+fn a_personality_claims_a_system_and_the_file_another() {
+    let machine = |text: &str| {
+        let config = Config::parse(text, &ground()).unwrap();
+        config.birds[0].machine.clone()
+    };
+    assert_eq!(machine("").system.id(), "linux");
+    let windows = "[[bird]]\npersonality = 'windows-server-2019'\ndomain = 'Corp.Example'\n";
+    let claimed = machine(windows);
+    assert_eq!(claimed.system.id(), "windows-server-2019");
+    assert_eq!(claimed.domain.unwrap().netbios, "CORP");
+    let other = machine(&format!("{windows}system = 'windows-server-2016'\n"));
+    assert_eq!(other.system.windows_version(), (10, 0, 14393));
+}
+
+#[test]
 fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
     let found = faults(
         "colour = 1\n[console]\nlisten = 'here'\n[tokens]\nhttp_port = 70000\nzone = '192.0.2.1'\n\
-         [[bird]]\nname = 'a b'\npersonality = 'windows'\nadress = '::1'\n\
+         [[bird]]\nname = 'a b'\npersonality = 'windows'\nadress = '::1'\nsystem = 'dos'\ndomain = 'corp'\n\
          [bird.ftp]\nport = 0\nbaner = 'x'\nbanner = 7\n[[bird.git]]\n[bird.https]\nkey = 'k.pem'\n",
     );
     for wanted in [
@@ -155,7 +170,9 @@ fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
         "tokens.http_port: must be a number from 1 to 65535, not 70000",
         "tokens.zone: must be a domain of at most 100 characters, e.g. tokens.example.com, not \"192.0.2.1\"",
         "bird[0].adress: unknown key; did you mean address?",
-        "bird[0].personality: must be one of: linux-nas, linux-server, linux-db, linux-desktop, docker-host, linux-proxy, voip-pbx, cisco-router, rockwell-plc, mainframe, merry-christmas, bare; not \"windows\"",
+        "bird[0].personality: must be one of: linux-nas, linux-server, linux-db, linux-desktop, docker-host, linux-proxy, voip-pbx, windows-server-2019, windows-server-2022, cisco-router, rockwell-plc, mainframe, merry-christmas, bare; not \"windows\"",
+        "bird[0].system: must be one of: linux, windows-server-2012r2, windows-server-2016, windows-server-2019, windows-server-2022, windows-10, windows-11; not \"dos\"",
+        "bird[0].domain: must be a domain of at most 64 characters, e.g. corp.example.net, not \"corp\"",
         "bird[0].ftp.port: must be a number from 1 to 65535",
         "bird[0].ftp.baner: unknown key; did you mean banner?",
         "bird[0].ftp.banner: must be a text, not 7",

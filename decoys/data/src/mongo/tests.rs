@@ -534,6 +534,7 @@ fn salts_belong_to_users_and_nonces_to_connections() {
         seed: Seed::new([8; 32]),
         node_id: Bird::sample().node_id,
         name: "other".to_owned(),
+        machine: coalmine_core::Machine::default(),
         booted: Bird::sample().booted,
         vault: Arc::new(coalmine_core::decoy::NoVault),
     };

@@ -78,6 +78,7 @@ mod tests {
         let bird = Bird {
             node_id: Bird::sample().node_id,
             name: String::new(),
+            machine: coalmine_core::Machine::default(),
             seed: coalmine_core::Seed::new([1; 32]),
             booted: coalmine_core::Timestamp::from_secs(0),
             vault: Arc::new(Memory::default()),
@@ -104,6 +105,7 @@ mod tests {
         let bird = Bird {
             node_id: Bird::sample().node_id,
             name: String::new(),
+            machine: coalmine_core::Machine::default(),
             seed: coalmine_core::Seed::new([1; 32]),
             booted: coalmine_core::Timestamp::from_secs(0),
             vault: Arc::new(Spoilt),

@@ -485,6 +485,7 @@ fn two_birds_have_nothing_in_common() {
     let mut other = Bird {
         node_id: Bird::sample().node_id,
         name: "b".to_owned(),
+        machine: coalmine_core::Machine::default(),
         seed: Seed::new([8; 32]),
         booted: Bird::sample().booted,
         vault: Bird::sample().vault.clone(),
@@ -503,6 +504,7 @@ fn two_birds_have_nothing_in_common() {
         other = Bird {
             node_id: Bird::sample().node_id,
             name: "b".to_owned(),
+            machine: coalmine_core::Machine::default(),
             seed: Seed::new([8; 32]),
             booted: Bird::sample().booted,
             vault: Bird::sample().vault.clone(),

@@ -251,6 +251,7 @@ fn clone_of(bird: &Bird) -> Bird {
     Bird {
         node_id: bird.node_id,
         name: bird.name.clone(),
+        machine: bird.machine.clone(),
         seed: bird.seed.clone(),
         booted: bird.booted,
         vault: bird.vault.clone(),
