@@ -54,5 +54,8 @@ export const remove = (name, params = {}) => ask(`/api/v1/${name}${query(params)
 export const pagePost = (name, params = {}) => send(`/page/${name}`, params);
 
 function send(path, params) {
-  return ask(path, { method: "POST", headers: { "X-Coalmine-CSRF": CSRF }, body: new URLSearchParams(params) });
+  const files = Object.values(params).some((value) => value instanceof File);
+  const body = files ? new FormData() : new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) body.append(name, value);
+  return ask(path, { method: "POST", headers: { "X-Coalmine-CSRF": CSRF }, body });
 }

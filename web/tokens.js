@@ -9,6 +9,9 @@ export const title = "Tokens";
 // Fields of a token that are the same for every kind; the others are what the kind gives.
 const COMMON = new Set(["canarytoken", "created", "created_printable", "enabled", "flock_id", "hostname", "key", "kind", "kind_description", "memo", "node_id", "renders", "triggered_count", "updated_id", "url", "browser_scanner_enabled", "factory_auth"]);
 
+// How a touch is noticed, by channel.
+const NOTICES = { dns: "a DNS query", http: "a web request", kubernetes: "a request to a Kubernetes API", mysql: "a login to a MySQL server", smtp: "a mail", wireguard: "a WireGuard handshake" };
+
 /** Mounts the view. */
 export function open(root, address, { go }) {
   let kinds = [], cursor = null, closed = false;
@@ -30,7 +33,8 @@ export function open(root, address, { go }) {
 
   function kindCard(kind) {
     return h("li", { class: "card" }, h("h3", {}, kind.title), ...kind.doc.map((line) => h("p", { class: "small" }, line)),
-      h("p", { class: "hint" }, `Notices: ${kind.channels.map((c) => (c === "dns" ? "a DNS query" : "a web request")).join(" or ")}`),
+      h("p", { class: "hint" }, `Notices: ${kind.channels.map((c) => NOTICES[c] ?? c).join(" or ")}`),
+      kind.limits ? h("p", { class: "hint" }, kind.limits) : "",
       h("p", { class: "actions" }, h("button", { type: "button", onclick: () => form(kind) }, "Make one", h("span", { class: "unseen" }, `: ${kind.title}`))));
   }
 
@@ -38,7 +42,10 @@ export function open(root, address, { go }) {
     const fields = kind.asks.map((ask) => {
       const id = `ask-${ask.name}`;
       if (ask.takes === "bool") return h("p", {}, h("label", { for: id }, h("input", { id, name: ask.name, type: "checkbox", value: "true", checked: ask.default }), " ", ask.doc));
-      return h("p", {}, h("label", { for: id }, ask.doc, ask.required ? "" : " (may be left empty)"), h("input", { id, name: ask.name, maxlength: ask.max, required: ask.required, autocomplete: "off" }));
+      const label = h("label", { for: id }, ask.doc, ask.required ? "" : " (may be left empty)");
+      if (ask.takes === "choice") return h("p", {}, label, h("select", { id, name: ask.name }, ask.required ? "" : h("option", { value: "" }, "\u2013"), ask.words.map((word) => h("option", { value: word }, word))));
+      if (ask.takes === "file") return h("p", {}, label, h("input", { id, name: ask.name, type: "file", accept: ask.accepts.map((ext) => `.${ext}`).join(","), required: ask.required }));
+      return h("p", {}, label, h("input", { type: ask.takes === "url" ? "url" : "text", id, name: ask.name, maxlength: ask.max, required: ask.required, autocomplete: "off" }));
     });
     const problem = h("div");
     const node = h("form", { class: "stack card" }, h("h2", {}, `New: ${kind.title}`),
@@ -51,6 +58,10 @@ export function open(root, address, { go }) {
       const params = { kind: kind.id };
       for (const input of node.elements) {
         if (input.name && (input.type !== "checkbox" || input.checked || kind.asks.some((a) => a.name === input.name))) params[input.name] = input.type === "checkbox" ? String(input.checked) : input.value;
+      }
+      for (const ask of kind.asks.filter((a) => a.takes === "file")) {
+        const file = node.elements[ask.name].files[0];
+        if (file) params[ask.name] = file; else delete params[ask.name];
       }
       for (const [name, text] of Object.entries(params)) if (text === "") delete params[name];
       try {
@@ -69,7 +80,7 @@ export function open(root, address, { go }) {
 
   function gives(token) {
     const own = Object.entries(token).filter(([name, v]) => !COMMON.has(name) && typeof v === "string" && v);
-    const lines = [["Address", token.url], ["Host name", token.hostname], ...own].filter(([, v]) => v);
+    const lines = [["Address", token.url], ["Host name", token.hostname], ...own, ...Object.entries(token.renders ?? {})].filter(([, v]) => v);
     return h("dl", { class: "factlist" }, lines.map(([label, text]) => h("div", {}, h("dt", {}, label), h("dd", {}, inert(text), " ", copyButton(text)))));
   }
 

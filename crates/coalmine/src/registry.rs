@@ -42,6 +42,7 @@ pub fn events() -> Vec<&'static EventKind> {
 
 fn of_console() -> Vec<&'static EventKind> {
     [
+        coalmine_console::breadcrumbs::KINDS,
         coalmine_console::watchdog::KINDS,
         coalmine_console::sweep::KINDS,
     ]

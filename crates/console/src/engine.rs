@@ -27,6 +27,7 @@ pub struct Engine {
     titles: std::collections::HashMap<&'static str, &'static str>,
     ignored: IgnoreList,
     scans: ScanIgnore,
+    tokens: IgnoreList,
     now: Timestamp,
 }
 
@@ -50,13 +51,25 @@ impl Engine {
             IgnoreList::default()
         };
         let scans = ScanIgnore::new(&settings, birds);
+        let tokens = IgnoreList::new(&settings.token_ignore);
         Self {
             settings,
             titles,
             ignored,
             scans,
+            tokens,
             now,
         }
+    }
+
+    /// Whether this touch of a token is known to be harmless.
+    fn ignores_touch(&self, sighting: &Sighting) -> bool {
+        if !matches!(sighting.subject, Subject::Token(_)) {
+            return false;
+        }
+        let agents = &self.settings.token_ignore_agents;
+        self.tokens.matches(sighting.src.ip, sighting.dst.port)
+            || (!agents.is_empty() && by_one_of(agents, sighting))
     }
 
     /// How long after its newest event an incident of `kind` takes another. At least a second, so
@@ -112,7 +125,8 @@ impl Decide for Engine {
         sighting: &Sighting,
     ) -> Decision {
         let is_ignored = self.ignored.matches(sighting.src.ip, sighting.dst.port)
-            || (is_scan(&sighting.kind) && self.scans.ignores(sighting));
+            || (is_scan(&sighting.kind) && self.scans.ignores(sighting))
+            || self.ignores_touch(sighting);
         if is_ignored {
             return Decision::Ignore;
         }
@@ -146,6 +160,26 @@ impl Decide for Engine {
         let contacts = contacts.iter().flat_map(|sighting| self.contacts(sighting));
         sweep::consolidate(known, contacts, self.sweep_window())
     }
+}
+
+/// Whether a touch's `User-Agent` holds one of these, in any case.
+fn by_one_of(agents: &[String], sighting: &Sighting) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Request {
+        #[serde(default)]
+        headers: std::collections::HashMap<String, String>,
+    }
+    let Ok(request) = serde_json::from_str::<Request>(sighting.fields.get()) else {
+        return false;
+    };
+    let mut headers = request.headers.iter();
+    let agent = headers.find(|(name, _)| name.eq_ignore_ascii_case("user-agent"));
+    let Some(agent) = agent.map(|(_, value)| value.to_lowercase()) else {
+        return false;
+    };
+    agents
+        .iter()
+        .any(|known| agent.contains(&known.to_lowercase()))
 }
 
 /// Sources that make no incidents.
@@ -216,6 +250,11 @@ impl IgnoreRule {
             bits,
             port: port.map(str::parse).transpose().ok()?,
         })
+    }
+
+    /// Whether it names no port.
+    pub fn is_for_all_ports(&self) -> bool {
+        self.port.is_none()
     }
 
     fn matches(&self, source: IpAddr, port: u16) -> bool {

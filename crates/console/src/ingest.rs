@@ -13,7 +13,7 @@ use coalmine_store::devices::{DeviceReport, DeviceService};
 use coalmine_store::incidents::Recorded;
 
 use crate::engine::Engine;
-use crate::{Console, Shared, now, scan_ignore};
+use crate::{Console, Shared, breadcrumbs, now, scan_ignore};
 
 /// Sightings in one batch; a single larger message is taken whole.
 const MAX_BATCH: usize = 2_000;
@@ -49,7 +49,7 @@ pub async fn record_now(
     console: &Console,
     sightings: impl Into<Arc<[Sighting]>>,
 ) -> Result<Recorded, StoreError> {
-    let sightings = sightings.into();
+    let sightings = breadcrumbs::recognise(&console.store, sightings.into()).await?;
     let settings = console.store.settings().console().await?;
     let birds = scan_ignore::birds(&console.store, &settings, &sightings).await?;
     let engine = Arc::new(Engine::new(settings, &console.catalogue, birds, now()));

@@ -11,6 +11,7 @@
 #![recursion_limit = "256"]
 
 pub mod api;
+pub mod breadcrumbs;
 pub mod catalogue;
 pub mod channels;
 pub mod engine;

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_foundation.sql"),
     include_str!("../migrations/0002_contacts.sql"),
     include_str!("../migrations/0003_token_files.sql"),
+    include_str!("../migrations/0004_breadcrumbs.sql"),
 ];
 
 /// A handle to the store; clones share it.

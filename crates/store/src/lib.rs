@@ -4,6 +4,7 @@
 //! dialect that SQLite and PostgreSQL share; an engine is chosen by URL.
 
 pub mod audit;
+pub mod breadcrumbs;
 pub mod devices;
 pub mod flocks;
 pub mod incidents;
@@ -40,6 +41,11 @@ impl Store {
     /// Tokens and factories.
     pub fn tokens(&self) -> tokens::Tokens {
         tokens::Tokens(self.clone())
+    }
+
+    /// SSH keys that were left lying about.
+    pub fn breadcrumbs(&self) -> breadcrumbs::Breadcrumbs {
+        breadcrumbs::Breadcrumbs(self.clone())
     }
 
     /// API keys.

@@ -36,6 +36,18 @@ pub struct ConsoleSettings {
     pub portscan_ignore_flocks: BTreeMap<String, Vec<String>>,
     /// What a token event's `type` holds.
     pub token_event_type: TokenEventType,
+    /// Whether tokens may be made in [`ConsoleSettings::token_domains`].
+    pub token_domains_enabled: bool,
+    /// Domains of tokens beside the configured zone.
+    pub token_domains: Vec<String>,
+    /// Whether [`ConsoleSettings::token_webroot`] is shown.
+    pub token_webroot_enabled: bool,
+    /// HTML at the root of token URLs.
+    pub token_webroot: String,
+    /// Sources whose touches of tokens make no incidents: `ADDRESS`, `NETWORK/BITS`.
+    pub token_ignore: Vec<String>,
+    /// Parts of `User-Agent` headers, in any case, whose touches of tokens make no incidents.
+    pub token_ignore_agents: Vec<String>,
     /// After how many seconds of silence a bird counts as disconnected.
     pub disconnect_after: u64,
     /// Whether a change of the Console's settings makes an incident.
@@ -55,6 +67,12 @@ impl Default for ConsoleSettings {
             portscan_ignore: Vec::new(),
             portscan_ignore_flocks: BTreeMap::new(),
             token_event_type: TokenEventType::Kind,
+            token_domains_enabled: false,
+            token_domains: Vec::new(),
+            token_webroot_enabled: false,
+            token_webroot: String::new(),
+            token_ignore: Vec::new(),
+            token_ignore_agents: Vec::new(),
             disconnect_after: 300,
             console_change_alerts: false,
             device_change_alerts: false,

@@ -95,9 +95,13 @@ mod tests {
     fn whatever_answers_is_documented_or_ours() {
         // Ours: what the page and tools need beyond the documented contract.
         const OURS: &[&str] = &[
+            "canarytokens/kinds",
             "flock/settings/portscan_ignore/add",
             "flock/settings/portscan_ignore/remove",
             "openapi.json",
+            "settings/canarytokens/ignore",
+            "settings/canarytokens/ignore/add",
+            "settings/canarytokens/ignore/remove",
             "settings/portscan_ignore",
             "settings/portscan_ignore/add",
             "settings/portscan_ignore/remove",

@@ -15,6 +15,7 @@ pub mod table;
 pub mod times;
 
 mod audit;
+mod breadcrumbs;
 mod devices;
 mod flocks;
 mod history;
@@ -24,6 +25,7 @@ mod scan_ignore;
 mod search;
 mod settings;
 mod system;
+mod token_settings;
 mod tokens;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -50,6 +52,7 @@ pub use auth::{Caller, Role};
 pub use openapi::openapi;
 use params::{MAX_BODY, MAX_UPLOAD_BODY, Params};
 use table::{Endpoint, Param, Takes};
+pub(crate) use tokens::kind;
 
 /// Longest wait for a request's body.
 const MAX_BODY_WAIT: Duration = Duration::from_secs(20);

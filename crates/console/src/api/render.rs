@@ -1,6 +1,6 @@
 //! Incidents, events and birds as the API shows them.
 
-use coalmine_core::{Endpoint, Subject, Timestamp};
+use coalmine_core::{Endpoint, Event as _, Subject, Timestamp};
 use coalmine_store::devices::Device;
 use coalmine_store::incidents::{Incident, StoredEvent, node_id_text};
 use jiff::tz::TimeZone;
@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::incidents::Detail;
 use super::{Ask, times};
 use crate::Console;
+use crate::breadcrumbs::SshKeyBreadcrumb;
 
 /// What stands in place of a node id where the Console itself is meant.
 pub const CONSOLE_ID: &str = "Console";
@@ -197,6 +198,11 @@ impl<'a> Look<'a> {
         if let Value::Object(more) = more {
             object.extend(more);
         }
+        if incident.kind == SshKeyBreadcrumb::KIND.key {
+            let events = detail.events.iter();
+            let reminder = events.filter_map(|event| reminder(event)).next();
+            object.insert("reminder".to_owned(), reminder.unwrap_or_default().into());
+        }
         object
     }
 
@@ -345,4 +351,10 @@ fn text(settings: &Map<String, Value>, key: &str) -> String {
         Some(Value::Null) | None => String::new(),
         Some(other) => other.to_string(),
     }
+}
+
+/// Where the breadcrumb was left that an event tells of.
+fn reminder(event: &StoredEvent) -> Option<String> {
+    let fields: Map<String, Value> = serde_json::from_str(event.fields.get()).ok()?;
+    Some(fields.get("reminder")?.as_str()?.to_owned())
 }

@@ -69,8 +69,8 @@ async fn all(ask: Ask) -> Result<Answer, ApiError> {
     Ok(Answer::success(json!({
         "auth_token": ask.caller.key.as_deref().unwrap_or_default(),
         "auth_token_enabled": true,
-        "canarytokens_user_domains_enable": false,
-        "canarytokens_webroot_enable": false,
+        "canarytokens_user_domains_enable": settings.token_domains_enabled,
+        "canarytokens_webroot_enable": settings.token_webroot_enabled,
         "console_domain": ask.origin.trim_start_matches("https://"),
         "console_settings_change_enable": settings.console_change_alerts,
         "device_settings_change_enable": settings.device_change_alerts,
@@ -81,8 +81,8 @@ async fn all(ask: Ask) -> Result<Answer, ApiError> {
         "incident_webhooks_enabled": false,
         "module_options": {
             "canarytokens_public_ip": config.public_address.to_string(),
-            "canarytokens_user_domains": "",
-            "canarytokens_webroot": "",
+            "canarytokens_user_domains": settings.token_domains.join("\n"),
+            "canarytokens_webroot": settings.token_webroot,
             "canaryvm_remaining_licenses": 0,
             "canaryvm_version_details": [],
             "saml_enabled": false,

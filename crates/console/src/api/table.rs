@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 
 use super::answer::{Answer, ApiError};
 use super::{
-    Ask, audit, devices, flocks, history, incidents, keys, scan_ignore, search, settings, system,
-    tokens,
+    Ask, audit, breadcrumbs, devices, flocks, history, incidents, keys, scan_ignore, search,
+    settings, system, token_settings, tokens,
 };
 
 /// What answers a request.
@@ -44,7 +44,9 @@ impl Endpoint {
     pub fn takes_files(&self) -> bool {
         matches!(
             self.path,
-            "canarytoken/create" | "canarytoken/factory/create"
+            "canarytoken/create"
+                | "canarytoken/factory/create"
+                | "canarytokens/idp-app/metadata/save"
         )
     }
 }
@@ -93,7 +95,9 @@ pub enum Needs {
     GlobalAdmin,
     /// Minting and downloading tokens: admin, canarytoken-deploy.
     Deploy,
-    /// The same with the parameter `factory_auth` in place of the credential.
+    /// Making breadcrumbs: admin, breadcrumb-deploy.
+    Breadcrumb,
+    /// As [`Needs::Deploy`] with the parameter `factory_auth` in place of the credential.
     Factory,
 }
 
@@ -102,7 +106,12 @@ impl Needs {
     pub const fn changes(self) -> bool {
         matches!(
             self,
-            Self::Act | Self::Admin | Self::GlobalAdmin | Self::Deploy | Self::Factory
+            Self::Act
+                | Self::Admin
+                | Self::GlobalAdmin
+                | Self::Deploy
+                | Self::Factory
+                | Self::Breadcrumb
         )
     }
 }
@@ -188,7 +197,10 @@ pub static GROUPS: &[(&str, &[Endpoint])] = &[
     ("Incident history", history::ENDPOINTS),
     ("Devices", devices::ENDPOINTS),
     ("Canarytokens", tokens::ENDPOINTS),
+    ("Changing Canarytokens", tokens::changes::ENDPOINTS),
     ("Token factories", tokens::factory::ENDPOINTS),
+    ("Token settings", token_settings::ENDPOINTS),
+    ("Breadcrumbs", breadcrumbs::ENDPOINTS),
     ("Flocks", flocks::ENDPOINTS),
     ("Settings", settings::ENDPOINTS),
     ("Ignored port scans", scan_ignore::ENDPOINTS),

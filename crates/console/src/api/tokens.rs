@@ -1,10 +1,12 @@
 //! Canarytokens: kinds, minting, lists, changes, files.
 
+pub mod changes;
 pub mod factory;
 mod lists;
 pub mod mint;
 
-use coalmine_core::TokenId;
+use coalmine_core::token::{self, Takes as Wants};
+use coalmine_core::{TokenId, TokenKind};
 use coalmine_store::incidents::{Action, Filter, Page};
 use coalmine_store::tokens::TokenRow;
 use serde_json::{Map, Value, json};
@@ -16,14 +18,14 @@ use crate::channels;
 /// Longest memo, in characters.
 pub const MAX_MEMO: usize = 10_000;
 
-const TOKEN: Param = required("canarytoken", TEXT, "The token's unique string.");
+pub(super) const TOKEN: Param = required("canarytoken", TEXT, "The token's unique string.");
 pub(super) const MEMO: Param = required(
     "memo",
     Takes::Text(1_048_576),
     "The reminder shown when it's touched, at most 10000 characters.",
 )
 .else_say("Empty memo");
-const CLEAR: Param =
+pub(super) const CLEAR: Param =
     optional("clear_incidents", Takes::Flag, "Deletes its incidents too.").or("false");
 
 pub const ENDPOINTS: &[Endpoint] = &[
@@ -36,6 +38,26 @@ pub const ENDPOINTS: &[Endpoint] = &[
         tier: 1,
         run: |ask| {
             Box::pin(async move { Ok(Answer::success(json!({"canarytokens": kinds(&ask)}))) })
+        },
+    },
+    Endpoint {
+        methods: &[Verb::Get],
+        path: "canarytokens/kinds",
+        doc: "Kinds of tokens: what each is, what it asks for, how it's noticed and how far it reaches.\nNot part of the documented contract.",
+        params: &[],
+        needs: Needs::Read,
+        tier: 3,
+        run: |ask| {
+            Box::pin(async move {
+                let kinds: Vec<Value> = ask
+                    .console
+                    .catalogue
+                    .tokens
+                    .iter()
+                    .map(|k| kind(k))
+                    .collect();
+                Ok(Answer::success(json!({"kinds": kinds})))
+            })
         },
     },
     Endpoint {
@@ -288,4 +310,34 @@ async fn delete(ask: Ask) -> Result<Answer, ApiError> {
     ask.audit("canarytoken_delete", &message, Some(&token.flock_id))
         .await?;
     Ok(Answer::done())
+}
+
+/// A kind, for forms: what it asks for, how it's noticed, how far it reaches.
+pub(crate) fn kind(kind: &TokenKind) -> Value {
+    let asks: Vec<_> = kind.asks.iter().map(asked).collect();
+    let channels: Vec<_> = kind.channels.iter().map(|c| c.name()).collect();
+    let doc: Vec<_> = kind
+        .doc
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    json!({"id": kind.id, "title": kind.title, "doc": doc, "channels": channels, "logtype": kind.logtype,
+        "asks": asks, "reach": kind.reach.name(), "limits": kind.reach.limits()})
+}
+
+fn asked(ask: &token::Ask) -> Value {
+    let doc = ask.doc.trim();
+    match ask.takes {
+        Wants::Text(max) => json!({"name": ask.name, "doc": doc,
+            "required": ask.required, "takes": "text", "max": max}),
+        Wants::Bool(default) => json!({"name": ask.name, "doc": doc,
+            "required": ask.required, "takes": "bool", "default": default}),
+        Wants::Url => json!({"name": ask.name, "doc": doc,
+            "required": ask.required, "takes": "url", "max": token::MAX_URL}),
+        Wants::Choice(words) => json!({"name": ask.name, "doc": doc,
+            "required": ask.required, "takes": "choice", "words": words}),
+        Wants::File { max, accepts } => json!({"name": ask.name, "doc": doc,
+            "required": ask.required, "takes": "file", "max": max, "accepts": accepts}),
+    }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::Endpoint;
+use coalmine_core::token::Answer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
@@ -113,12 +114,21 @@ pub(super) async fn converse<K: Keeper>(
             None => connection.body(&head, &mut body).await?,
         };
         let arrival = Instant::now();
-        let reply = touches
+        let mut reply = touches
             .touch(
                 head.candidates(talker.client_certificate.as_deref()),
                 touch(&head, body, talker),
             )
             .await;
+        if reply == Answer::Plain
+            && head.path == "/"
+            && let Some(page) = touches.root().await
+        {
+            reply = Answer::Body {
+                mime: "text/html".to_owned(),
+                bytes: page.into_bytes(),
+            };
+        }
         floor(arrival).await;
         head.keep_alive &= served < MAX_REQUESTS && refusal.is_none();
         let bytes = match refusal {

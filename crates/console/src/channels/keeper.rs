@@ -39,6 +39,18 @@ impl Keeper for Shared {
         insist(|| tokens.upload(id, param)).await?
     }
 
+    async fn domains(&self) -> Vec<String> {
+        let settings = self.store.settings().console().await;
+        settings.map_or_else(|_| Vec::new(), |settings| settings.token_domains.clone())
+    }
+
+    async fn root(&self) -> Option<String> {
+        let settings = self.store.settings().console().await.ok()?;
+        settings
+            .token_webroot_enabled
+            .then(|| settings.token_webroot.clone())
+    }
+
     async fn record(&self, sighting: Sighting) {
         let sightings: Arc<[Sighting]> = Arc::new([sighting]);
         // What the engine made of it is of no interest here; a failure is logged below.

@@ -7,6 +7,7 @@
 
 mod dns;
 mod http;
+pub mod ignore;
 mod keeper;
 mod slots;
 mod touch;
@@ -32,6 +33,8 @@ pub const FLOOR: Duration = Duration::from_millis(15);
 /// How long an answer waits at most for its touch to be remembered. Remembering goes on.
 pub const PATIENCE: Duration = Duration::from_millis(250);
 
+/// How often the list of domains is read.
+const FOLLOW: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, e.g. when the process is out of file descriptors.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 
@@ -138,6 +141,10 @@ impl Bound {
         }
         if let Some((zone, udp, tcp)) = self.dns_listeners {
             let zone = Arc::new(zone);
+            tasks.push(tokio::spawn(follow(
+                Arc::clone(&touches),
+                Arc::clone(&zone),
+            )));
             tasks.push(tokio::spawn(dns::serve_udp(
                 udp,
                 Arc::clone(&zone),
@@ -146,6 +153,14 @@ impl Bound {
             tasks.push(tokio::spawn(dns::serve_tcp(tcp, zone, touches)));
         }
         tasks
+    }
+}
+
+/// Lets the zone answer for the domains that the Console's owner adds or takes away.
+async fn follow<K: Keeper>(touches: Arc<Touches<K>>, zone: Arc<dns::Zone>) {
+    loop {
+        zone.set_domains(&touches.domains().await);
+        tokio::time::sleep(FOLLOW).await;
     }
 }
 

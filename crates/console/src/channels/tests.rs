@@ -106,6 +106,7 @@ const fn kind(
 pub(super) struct Memory {
     pub delay: Duration,
     pub seen: Arc<Mutex<Vec<Sighting>>>,
+    pub root: Option<String>,
 }
 
 impl Keeper for Memory {
@@ -141,6 +142,14 @@ impl Keeper for Memory {
         })
     }
 
+    async fn domains(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn root(&self) -> Option<String> {
+        self.root.clone()
+    }
+
     async fn record(&self, sighting: Sighting) {
         tokio::time::sleep(self.delay).await;
         self.seen.lock().unwrap().push(sighting);
@@ -158,6 +167,7 @@ pub(super) fn bench(delay: Duration) -> Bench {
     let memory = Memory {
         delay,
         seen: Arc::clone(&seen),
+        root: None,
     };
     Bench {
         touches: Arc::new(Touches::new(memory, KINDS)),

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::{PATIENCE, ignore};
 
 /// Touches being remembered at once, both channels together.
 const MAX_PENDING: usize = 1024;
@@ -24,6 +24,10 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     fn find(&self, candidate: &Candidate) -> impl Future<Output = Option<Token>> + Send;
     /// The file that was uploaded for a token as `param`.
     fn upload(&self, id: &TokenId, param: &str) -> impl Future<Output = Option<Upload>> + Send;
+    /// Domains of tokens beside the configured zone.
+    fn domains(&self) -> impl Future<Output = Vec<String>> + Send;
+    /// What stands at the root of token URLs, where that isn't the usual image.
+    fn root(&self) -> impl Future<Output = Option<String>> + Send;
     /// Remembers; returns when it's committed.
     fn record(&self, sighting: Sighting) -> impl Future<Output = ()> + Send;
 }
@@ -114,6 +118,16 @@ impl<K: Keeper> Touches<K> {
         answer.get().cloned().unwrap_or(Answer::Plain)
     }
 
+    /// Domains of tokens beside the configured zone.
+    pub async fn domains(&self) -> Vec<String> {
+        self.keeper.domains().await
+    }
+
+    /// What stands at the root of token URLs, where that isn't the usual image.
+    pub async fn root(&self) -> Option<String> {
+        self.keeper.root().await
+    }
+
     async fn remember(&self, candidates: &[Candidate], touch: Touch, answer: &OnceLock<Answer>) {
         for candidate in candidates {
             let Some(token) = self.keeper.find(candidate).await else {
@@ -126,7 +140,7 @@ impl<K: Keeper> Touches<K> {
             let told = self.file_of(&token, trip.answer.clone()).await;
             // The only writer of this cell.
             let _ = answer.set(told);
-            if trip.alert {
+            if trip.alert && !ignore::is_harmless(&token, &trip.fields) {
                 self.keeper.record(sighting(kind, token, trip, touch)).await;
             }
             return;

@@ -27,8 +27,7 @@ use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
 use axum::routing::{get, post};
-use coalmine_core::token::{Takes, TokenKind};
-use coalmine_core::{Timestamp, token};
+use coalmine_core::Timestamp;
 use coalmine_store::audit::AuditEntry;
 use coalmine_store::incidents::Incident;
 use coalmine_store::users::Session;
@@ -491,35 +490,12 @@ async fn page_kinds(State(at): State<At>, headers: HeaderMap) -> Response<Body> 
     if let Err(response) = guard(&at, &headers, false).await {
         return *response;
     }
-    let kinds: Vec<_> = at.console.catalogue.tokens.iter().map(kind).collect();
-    answer::json(&serde_json::json!({"result": "success", "kinds": kinds}))
-}
-
-fn kind(kind: &&TokenKind) -> serde_json::Value {
-    let asks: Vec<_> = kind.asks.iter().map(ask).collect();
-    let channels: Vec<_> = kind.channels.iter().map(|c| c.name()).collect();
-    let doc: Vec<_> = kind
-        .doc
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
+    let kinds: Vec<_> = at
+        .console
+        .catalogue
+        .tokens
+        .iter()
+        .map(|kind| crate::api::kind(kind))
         .collect();
-    serde_json::json!({"id": kind.id, "title": kind.title, "doc": doc, "channels": channels,
-        "asks": asks, "reach": kind.reach.name(), "limits": kind.reach.limits()})
-}
-
-fn ask(ask: &token::Ask) -> serde_json::Value {
-    let doc = ask.doc.trim();
-    match ask.takes {
-        Takes::Text(max) => serde_json::json!({"name": ask.name, "doc": doc,
-            "required": ask.required, "takes": "text", "max": max}),
-        Takes::Bool(default) => serde_json::json!({"name": ask.name, "doc": doc,
-            "required": ask.required, "takes": "bool", "default": default}),
-        Takes::Url => serde_json::json!({"name": ask.name, "doc": doc,
-            "required": ask.required, "takes": "url", "max": token::MAX_URL}),
-        Takes::Choice(words) => serde_json::json!({"name": ask.name, "doc": doc,
-            "required": ask.required, "takes": "choice", "words": words}),
-        Takes::File { max, accepts } => serde_json::json!({"name": ask.name, "doc": doc,
-            "required": ask.required, "takes": "file", "max": max, "accepts": accepts}),
-    }
+    answer::json(&serde_json::json!({"result": "success", "kinds": kinds}))
 }

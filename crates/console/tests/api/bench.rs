@@ -90,6 +90,86 @@ static FILED: TokenKind = TokenKind {
     trip: nothing,
 };
 
+/// Asks for everything that can be asked for.
+static MANY: TokenKind = TokenKind {
+    id: "many",
+    title: "Many",
+    description: "Many",
+    doc: "Many things.",
+    logtype: 17003,
+    channels: &[TokenChannel::Http, TokenChannel::Dns],
+    reach: Reach::Local("Only here."),
+    asks: &[
+        ask("browser_redirect_url", false, Takes::Url),
+        ask("industry", false, Takes::Choice(&["tech", "corporate"])),
+        ask(
+            "doc",
+            false,
+            Takes::File {
+                max: 2 * 1024 * 1024,
+                accepts: &["docx"],
+            },
+        ),
+        ask("idp_app_type", false, Takes::Text(20)),
+        ask("s3_source_bucket", false, Takes::Text(20)),
+    ],
+    event: &[coalmine_core::event::Field {
+        name: "cloned_site",
+        shape: coalmine_core::event::Shape::String,
+        optional: true,
+        doc: "Where.",
+        sample: || json!("x"),
+    }],
+    mint: |mint| {
+        let file = mint.file("doc").map(|doc| ArtefactFile {
+            name: doc.name.clone(),
+            mime: "application/x-doc",
+            bytes: [&doc.bytes, mint.url("png").as_bytes()].concat(),
+        });
+        let to = mint.param("browser_redirect_url").unwrap_or_default();
+        Ok(Artefact {
+            fields: Map::from_iter([("browser_redirect_url".to_owned(), to.into())]),
+            file,
+            renders: [("web".to_owned(), format!("see {}", mint.hostname()))].into(),
+            aliases: vec![token::Alias {
+                channel: TokenChannel::Http,
+                key: format!("KEY{}", mint.id),
+            }],
+        })
+    },
+    trip: nothing,
+};
+
+/// Cannot do without a redirect.
+static AWAY: TokenKind = TokenKind {
+    id: "fast-redirect",
+    title: "Fast Redirect",
+    description: "Fast HTTP Redirect",
+    doc: "Away.",
+    logtype: 17016,
+    channels: &[TokenChannel::Http],
+    reach: Reach::Direct,
+    asks: &[ask("browser_redirect_url", true, Takes::Url)],
+    event: &[],
+    mint: |mint| {
+        let to = mint.param("browser_redirect_url").unwrap_or_default();
+        Ok(Artefact {
+            fields: Map::from_iter([("browser_redirect_url".to_owned(), to.into())]),
+            ..Artefact::default()
+        })
+    },
+    trip: nothing,
+};
+
+const fn ask(name: &'static str, required: bool, takes: Takes) -> Ask {
+    Ask {
+        name,
+        doc: "Something.",
+        required,
+        takes,
+    }
+}
+
 fn filed(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let secret = mint.seed.number("secret", 0, u64::MAX);
     let mut fields = Map::new();
@@ -252,6 +332,62 @@ impl Bench {
             .unwrap();
     }
 
+    /// Somebody tries an SSH key on a bird.
+    pub async fn key_login(&self, bird: NodeId, source: &str, key: &str) {
+        let fields = json!({
+            "USERNAME": "deploy", "KEY": key, "LOCALVERSION": "SSH-2.0-x",
+            "REMOTEVERSION": "SSH-2.0-y",
+        });
+        let sighting = Sighting {
+            id: SightingId::from_parts(now().micros().unsigned_abs(), rand_bits()),
+            at: now(),
+            subject: Subject::Bird(bird),
+            kind: "sshlogin".into(),
+            logtype: 4002,
+            src: end(source, 40_000),
+            dst: end("192.0.2.20", 22),
+            fields: serde_json::value::to_raw_value(&fields).unwrap(),
+        };
+        ingest::record_now(&self.console, vec![sighting])
+            .await
+            .unwrap();
+    }
+
+    /// A POST of `multipart/form-data`: texts, then files (parameter, name, bytes).
+    pub async fn upload(
+        &self,
+        path: &str,
+        params: &[(&str, &str)],
+        files: &[(&str, &str, &[u8])],
+    ) -> Got {
+        let mut body = Vec::new();
+        for (name, value) in params {
+            body.extend(
+                format!(
+                    "--X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+                )
+                .bytes(),
+            );
+        }
+        for (name, file, bytes) in files {
+            body.extend(
+                format!(
+                    "--X\r\nContent-Disposition: form-data; name=\"{name}\"; \
+                     filename=\"{file}\"\r\nContent-Type: application/x\r\n\r\n"
+                )
+                .bytes(),
+            );
+            body.extend_from_slice(bytes);
+            body.extend(b"\r\n");
+        }
+        body.extend(b"--X--\r\n");
+        let request = Request::post(format!("/api/v1/{path}"))
+            .header("x-canary-auth-token", &self.key)
+            .header("content-type", "multipart/form-data; boundary=X")
+            .body(Body::from(body));
+        self.send(request.unwrap()).await
+    }
+
     /// Somebody touches a token.
     pub async fn touch(&self, token: &str, source: &str, at: Timestamp) {
         let token: TokenId = token.parse().unwrap();
@@ -315,7 +451,7 @@ fn end(ip: &str, port: u16) -> Endpoint {
     }
 }
 
-static KINDS: &[&TokenKind] = &[&PLAIN, &FILED];
+static KINDS: &[&TokenKind] = &[&PLAIN, &FILED, &MANY, &AWAY];
 
 fn rand_bits() -> u128 {
     u128::from_be_bytes(coalmine_console::setup::random().unwrap())
@@ -323,7 +459,11 @@ fn rand_bits() -> u128 {
 
 pub fn catalogue() -> Catalogue {
     Catalogue {
-        events: vec![SshLogin::KIND, &TOUCHED],
+        events: vec![
+            SshLogin::KIND,
+            &TOUCHED,
+            coalmine_console::breadcrumbs::KINDS[0],
+        ],
         decoys: vec![],
         tokens: KINDS,
     }
@@ -338,7 +478,7 @@ pub fn config(dir: &std::path::Path) -> ConsoleConfig {
         zone: "tokens.test".to_owned(),
         nx_zone: None,
         public_address: "127.0.0.1".parse().unwrap(),
-        token_http: "127.0.0.1:8000".parse().ok(),
+        token_http: "127.0.0.1:80".parse().ok(),
         token_dns: None,
         token_others: coalmine_console::channels::Others::default(),
         reverse_lookups: false,

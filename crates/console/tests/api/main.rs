@@ -8,3 +8,4 @@ mod incidents;
 mod listener;
 mod others;
 mod requests;
+mod tokens;

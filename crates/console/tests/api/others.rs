@@ -99,7 +99,10 @@ async fn a_token_is_made_changed_found_and_deleted() {
     let bench = Bench::new().await;
     assert_eq!(
         bench.get("canarytokens/list", &[]).await["canarytokens"],
-        json!({"http": "Web Bug", "aws-id": "AWS API Key"})
+        json!({
+            "http": "Web Bug", "aws-id": "AWS API Key", "many": "Many",
+            "fast-redirect": "Fast Redirect",
+        })
     );
     let made = bench
         .post(

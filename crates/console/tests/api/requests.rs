@@ -511,7 +511,7 @@ async fn the_api_describes_itself_to_everybody() {
     let schema = &create["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"];
     assert_eq!(
         schema["properties"]["kind"]["enum"],
-        json!(["http", "aws-id"])
+        json!(["http", "aws-id", "many", "fast-redirect"])
     );
     assert_eq!(schema["required"], json!(["kind", "memo"]));
 }

@@ -130,7 +130,7 @@ mod cases {
             error,
             StoreError::Newer {
                 found: 77,
-                known: 2
+                known: 4
             }
         );
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coalmine_core::settings::Fault;
-use coalmine_core::token::{Artefact, Mint, Takes as Wants, Upload};
+use coalmine_core::token::{Artefact, Mint, Places, Takes as Wants, Upload};
 use coalmine_core::{Seed, TokenId};
 use coalmine_store::flocks::DEFAULT;
 use coalmine_store::tokens::{NewToken, TokenRow};
@@ -24,6 +24,11 @@ pub const PARAMS: &[Param] = &[
     .else_say("Supplied kind is not valid."),
     MEMO,
     optional("flock_id", TEXT, "The flock it belongs to.").or("flock:default"),
+    optional(
+        "custom_domain",
+        TEXT,
+        "A domain of your own that it lives in; see `settings/canarytokens/user_domains/list`.",
+    ),
     optional(
         "browser_scanner_enabled",
         Takes::Flag,
@@ -68,7 +73,7 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
         .collect();
     let random = setup::random().map_err(|_| ApiError::internal())?;
     let id = TokenId::from_seed(&Seed::new(random));
-    let places = channels::places(&ask.console.config);
+    let places = places(&ask).await?;
     let mint = Mint {
         id: &id,
         params: &params,
@@ -116,6 +121,55 @@ pub async fn download(ask: Ask) -> Result<Answer, ApiError> {
     }
 }
 
+/// Where the channels are; in a domain of the operator's own where one is asked for.
+async fn places(ask: &Ask) -> Result<Places, ApiError> {
+    let mut places = channels::places(&ask.console.config);
+    let Some(domain) = ask.text("custom_domain") else {
+        return Ok(places);
+    };
+    let domain = domain.trim_end_matches('.').to_ascii_lowercase();
+    let settings = ask.console.store.settings().console().await?;
+    if !settings.token_domains_enabled || !settings.token_domains.contains(&domain) {
+        return Err(ApiError::invalid("custom_domain"));
+    }
+    for web in [&mut places.http, &mut places.https].into_iter().flatten() {
+        web.host.clone_from(&domain);
+    }
+    if places.dns.is_some() {
+        places.dns = Some(domain);
+    }
+    Ok(places)
+}
+
+/// A token's own fields as they would be with other parameters; what isn't minted stays.
+///
+/// # Errors
+/// What is wrong with the parameters.
+pub async fn fields_with(
+    ask: &Ask,
+    token: &TokenRow,
+    params: &BTreeMap<String, String>,
+) -> Result<Map<String, Value>, Vec<Fault>> {
+    let unknown = |_: ApiError| vec![Fault::new("kind", "can't be minted now")];
+    let Some(kind) = ask.console.catalogue.token(&token.kind) else {
+        return Err(vec![Fault::new("kind", "isn't known")]);
+    };
+    let files = ask.console.store.tokens().uploads(&token.id).await;
+    let places = token.places.clone();
+    let mint = Mint {
+        id: &token.id,
+        params,
+        files: &files.map_err(|error| unknown(error.into()))?,
+        seed: seed(ask, &token.id).await.map_err(unknown)?,
+        now: token.created,
+        places: &places.unwrap_or_else(|| channels::places(&ask.console.config)),
+    };
+    let artefact = kind.make(&mint)?;
+    let mut fields = token.fields.clone();
+    fields.extend(own_fields(&mint, &artefact));
+    Ok(fields)
+}
+
 /// The artefact of a token that is there: minting is pure, so it comes out the same.
 async fn again(ask: &Ask, token: &TokenRow) -> Result<Artefact, ApiError> {
     let unsupported = || ApiError::bad("File generation not supported.");
@@ -149,7 +203,8 @@ fn own_fields(mint: &Mint<'_>, artefact: &Artefact) -> Map<String, Value> {
     fields
 }
 
-fn refused(faults: Vec<Fault>) -> ApiError {
+/// What is wrong with the parameters, all at once.
+pub fn refused(faults: Vec<Fault>) -> ApiError {
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     ApiError::bad(format!(
         "Could not process the parameters. {}",

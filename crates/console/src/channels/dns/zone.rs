@@ -5,6 +5,7 @@
 //! of names that don't exist, none does.
 
 use std::net::IpAddr;
+use std::sync::{PoisonError, RwLock};
 
 use coalmine_core::{TokenId, text};
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
@@ -30,10 +31,12 @@ const NAME_SERVER: &str = "ns1";
 
 /// One zone and the one address that all its names have, and perhaps a second one whose names don't
 /// exist.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Zone {
     labels: Vec<Vec<u8>>,
     nx: Option<Vec<Vec<u8>>>,
+    /// More zones like the first.
+    domains: RwLock<Vec<Vec<Vec<u8>>>>,
     address: IpAddr,
 }
 
@@ -88,6 +91,7 @@ impl Zone {
         Ok(Self {
             labels: labels(name)?,
             nx: None,
+            domains: RwLock::default(),
             address,
         })
     }
@@ -96,6 +100,13 @@ impl Zone {
     pub fn with_nx(self, name: Option<&str>) -> Result<Self, String> {
         let nx = name.map(labels).transpose()?;
         Ok(Self { nx, ..self })
+    }
+
+    /// Answers for these domains too, from now on; what is none is left out.
+    pub fn set_domains(&self, names: &[String]) {
+        let zones = names.iter().filter_map(|name| labels(name).ok()).collect();
+        let mut domains = self.domains.write().unwrap_or_else(PoisonError::into_inner);
+        *domains = zones;
     }
 
     /// What `packet` gets; `None` for what is no query.
@@ -165,10 +176,16 @@ impl Zone {
                 exists: left == 0 || server,
             });
         }
-        left_of(name, &self.labels).map(|left| Spot {
-            apex: self.labels.len(),
-            left,
-            exists: true,
+        let at = |zone: &[Vec<u8>]| {
+            left_of(name, zone).map(|left| Spot {
+                apex: zone.len(),
+                left,
+                exists: true,
+            })
+        };
+        at(&self.labels).or_else(|| {
+            let domains = self.domains.read().unwrap_or_else(PoisonError::into_inner);
+            domains.iter().find_map(|zone| at(zone))
         })
     }
 
