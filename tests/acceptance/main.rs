@@ -37,5 +37,6 @@ mod tcpbanner;
 mod telnet;
 mod tftp;
 mod tn3270;
+mod token_documents;
 mod tokens;
 mod vnc;
