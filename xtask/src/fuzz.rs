@@ -20,6 +20,8 @@ const MAX_MEMORY: u32 = 1024;
 const NOT_OURS: &[&str] = &["ssh"];
 /// Not a decoy: frames for the watcher of packets.
 const PACKETS: &str = "packets";
+/// Files that somebody uploads for tokens.
+const UPLOADS: &str = "uploads";
 /// Not a decoy either: tokens for the codecs of `crates/wire`.
 const WIRE: &str = "wire";
 
@@ -59,9 +61,9 @@ pub fn run(root: &Path, seconds: u32, decoys: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Every decoy's id, [`PACKETS`] and [`WIRE`]: the files of the rooms, which a test holds against the registry.
+/// Every decoy's id, [`PACKETS`], [`UPLOADS`] and [`WIRE`]: the files of the rooms, which a test holds against the registry.
 fn all(root: &Path) -> Result<Vec<String>> {
-    let mut ids = vec![PACKETS.to_owned(), WIRE.to_owned()];
+    let mut ids = vec![PACKETS.to_owned(), UPLOADS.to_owned(), WIRE.to_owned()];
     for room in std::fs::read_dir(root.join("decoys"))? {
         let Ok(files) = std::fs::read_dir(room?.path().join("src")) else {
             continue;
@@ -81,6 +83,7 @@ fn all(root: &Path) -> Result<Vec<String>> {
 struct Targets {
     decoys: PathBuf,
     packets: PathBuf,
+    uploads: PathBuf,
     wire: PathBuf,
 }
 
@@ -89,7 +92,7 @@ fn build(root: &Path) -> Result<Targets> {
     // All of the workspace is named so that features, and with them dependencies, are those of the
     // tests; only these targets are built.
     let mut command = super::command(&["build", "--workspace"]);
-    for target in ["fuzz-decoy", "fuzz-packets", "fuzz-wire"] {
+    for target in ["fuzz-decoy", "fuzz-packets", "fuzz-uploads", "fuzz-wire"] {
         command.args(["--test", target]);
     }
     command
@@ -114,6 +117,7 @@ fn build(root: &Path) -> Result<Targets> {
     Ok(Targets {
         decoys: built("fuzz_decoy")?,
         packets: built("fuzz_packets")?,
+        uploads: built("fuzz_uploads")?,
         wire: built("fuzz_wire")?,
     })
 }
@@ -122,6 +126,7 @@ fn build(root: &Path) -> Result<Targets> {
 fn one(targets: &Targets, decoy: &str, seconds: u32) -> Result<()> {
     let fuzzer = match decoy {
         PACKETS => &targets.packets,
+        UPLOADS => &targets.uploads,
         WIRE => &targets.wire,
         _ => &targets.decoys,
     };

@@ -59,8 +59,9 @@ pub static KIND: TokenKind = TokenKind {
 const EXE: &str = "exe";
 const SIGNER: &str = "exe_signer";
 const MIME: &str = "application/x-msdownload";
-/// The token's field with the issuers' certificates in base64.
+/// The token's fields with the issuers' certificates and their list of revoked ones in base64.
 const ISSUERS: &str = "exe_issuers";
+const REVOKED: &str = "exe_revoked";
 
 const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
     Field {
@@ -94,29 +95,33 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let places = Places {
         issuer: url("p7c"),
         status: url("ocsp"),
-        revoked: url("crl"),
+        revoked: Some(url("crl")),
     };
     let signer = Signer::new(&mint.seed, mint.now, &subject, &places);
     let bytes = pe::sign(&upload.bytes, &signer).map_err(files::refused(EXE))?;
     let mut made = files::artefact(EXE, &upload.name, MIME, bytes);
-    let issuers = BASE64.encode(&signer.issuers());
-    made.fields
-        .insert(ISSUERS.to_owned(), Value::String(issuers));
+    for (field, bytes) in [(ISSUERS, signer.issuers()), (REVOKED, signer.revoked())] {
+        let text = Value::String(BASE64.encode(&bytes));
+        made.fields.insert(field.to_owned(), text);
+    }
     Ok(made)
 }
 
-/// Who asks for the issuers' certificates gets them, and goes on to ask for the revoked ones.
+/// Who asks for the issuers' certificates or the list of revoked ones gets them, and goes on.
 fn trip(token: &Token, hit: &Hit<'_>) -> Trip {
-    let asks = matches!(hit, Hit::Http(hit) if hit.rest.ends_with(".p7c"));
-    let issuers = token.fields.get(ISSUERS).and_then(Value::as_str);
-    let answer = match issuers.and_then(|text| BASE64.decode(text.as_bytes()).ok()) {
-        Some(bytes) if asks => Answer::Body {
-            mime: "application/pkcs7-mime".to_owned(),
-            bytes,
-        },
-        _ => Answer::Plain,
+    let given = |field: &str, mime: &str| {
+        let text = token.fields.get(field)?.as_str()?;
+        Some(Answer::Body {
+            mime: mime.to_owned(),
+            bytes: BASE64.decode(text.as_bytes()).ok()?,
+        })
     };
-    Trip::alert(files::told(token, EXE), answer)
+    let answer = match hit {
+        Hit::Http(hit) if hit.rest.ends_with(".p7c") => given(ISSUERS, "application/pkcs7-mime"),
+        Hit::Http(hit) if hit.rest.ends_with(".crl") => given(REVOKED, "application/pkix-crl"),
+        _ => None,
+    };
+    Trip::alert(files::told(token, EXE), answer.unwrap_or(Answer::Plain))
 }
 
 #[cfg(test)]
@@ -146,15 +151,17 @@ mod tests {
         assert_eq!(trip.fields["exe_name"], "setup.exe");
         assert_eq!(trip.fields["exe_type"], MIME);
         assert_eq!(trip.answer, Answer::Plain);
-        let hit = HttpHit {
-            rest: "a.p7c",
-            ..request()
-        };
-        let trip = (KIND.trip)(&token(&KIND), &Hit::Http(hit));
-        let Answer::Body { mime, bytes } = trip.answer else {
-            panic!("{:?}", trip.answer);
-        };
-        assert!(mime == "application/pkcs7-mime" && bytes.starts_with(&[0x30, 0x82]));
+        for (rest, wanted) in [
+            ("a.p7c", "application/pkcs7-mime"),
+            ("a.crl", "application/pkix-crl"),
+        ] {
+            let hit = HttpHit { rest, ..request() };
+            let trip = (KIND.trip)(&token(&KIND), &Hit::Http(hit));
+            let Answer::Body { mime, bytes } = trip.answer else {
+                panic!("{:?}", trip.answer);
+            };
+            assert!(mime == wanted && bytes.starts_with(&[0x30, 0x82]));
+        }
     }
 
     #[test]

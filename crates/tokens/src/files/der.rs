@@ -86,8 +86,14 @@ pub fn printable(text: &str) -> Vec<u8> {
     tlv(19, text.as_bytes())
 }
 
-/// UTCTime, which certificates use until 2049 (RFC 5280 section 4.1.2.5).
+/// UTCTime until 2049, GeneralizedTime from then on (RFC 5280 section 4.1.2.5).
 pub fn time(at: Timestamp) -> Vec<u8> {
+    if civil(at).year() > 2049 {
+        return tlv(
+            24,
+            format!("{}Z", civil(at).strftime("%Y%m%d%H%M%S")).as_bytes(),
+        );
+    }
     tlv(
         23,
         format!("{}Z", civil(at).strftime("%y%m%d%H%M%S")).as_bytes(),
@@ -116,6 +122,14 @@ mod tests {
         );
         assert_eq!(integer(&[0, 0, 0x80]), [2, 2, 0, 0x80]);
         assert_eq!(integer(&[]), [2, 1, 0]);
+        assert_eq!(
+            time(Timestamp::from_secs(0)),
+            [b"\x17\x0d".as_slice(), b"700101000000Z"].concat()
+        );
+        assert_eq!(
+            time(Timestamp::from_secs(2_524_608_000)),
+            [b"\x18\x0f".as_slice(), b"20500101000000Z"].concat()
+        );
         assert_eq!(tlv(4, &[7; 200])[..3], [4, 0x81, 200]);
         assert_eq!(tlv(4, &[7; 300])[..4], [4, 0x82, 1, 44]);
         assert_eq!(

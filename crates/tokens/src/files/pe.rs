@@ -172,7 +172,7 @@ pub(crate) mod tests {
         let places = Places {
             issuer: "http://a.example/i".to_owned(),
             status: "http://a.example/s".to_owned(),
-            revoked: "http://a.example/r".to_owned(),
+            revoked: Some("http://a.example/r".to_owned()),
         };
         Signer::new(
             &Seed::new([1; 32]),

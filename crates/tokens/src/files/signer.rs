@@ -29,8 +29,8 @@ pub struct Places {
     pub issuer: String,
     /// Its status.
     pub status: String,
-    /// The list of revoked ones.
-    pub revoked: String,
+    /// The list of revoked ones, if there is one.
+    pub revoked: Option<String>,
 }
 
 /// Signs programs.
@@ -42,6 +42,8 @@ pub struct Signer {
     certificates: Vec<Vec<u8>>,
     /// The root's.
     root: Vec<u8>,
+    /// The list of those that the issuer revoked.
+    revoked: Vec<u8>,
     signed: Timestamp,
 }
 
@@ -85,7 +87,11 @@ impl Signer {
             &serial(&mut dice),
             (authority_since, years(authority_since, 10)),
             may_issue(Some(0)),
-            Some(places),
+            // The one list there is names what the authority revoked, not what the root did.
+            Some(&Places {
+                revoked: None,
+                ..places.clone()
+            }),
         );
         let root_since = since(&mut dice, 1600, 3000);
         let root_certificate = certificate(
@@ -121,7 +127,15 @@ impl Signer {
             ],
             Some(places),
         );
+        let listed = Timestamp::from_secs(now.secs() - i64::from(dice.number(600, 86_400)));
+        let number = dice.number(20, 4_000).to_be_bytes();
         Self {
+            revoked: revoked(
+                &authority,
+                &authority_name,
+                (listed, years(own_since, 3)),
+                &number,
+            ),
             key,
             issuer_name: authority_name,
             serial,
@@ -141,6 +155,11 @@ impl Signer {
             &[authority, self.root.clone()].concat(),
             vec![],
         )
+    }
+
+    /// The list of revoked certificates: none (RFC 5280 section 5).
+    pub fn revoked(&self) -> Vec<u8> {
+        self.revoked.clone()
     }
 
     /// The signature of a program whose Authenticode digest (SHA-256) this is, in DER.
@@ -243,16 +262,14 @@ fn certificate(
             access("1.3.6.1.5.5.7.48.1", &places.status),
             access("1.3.6.1.5.5.7.48.2", &places.issuer),
         ]);
-        let point = context(0, &context(0, &implicit(6, places.revoked.as_bytes())));
-        let points = sequence(&[sequence(&[point])]);
         extensions.push(extension("1.3.6.1.5.5.7.1.1", false, &information));
-        extensions.push(extension("2.5.29.31", false, &points));
+        if let Some(url) = &places.revoked {
+            let point = context(0, &context(0, &implicit(6, url.as_bytes())));
+            let points = sequence(&[sequence(&[point])]);
+            extensions.push(extension("2.5.29.31", false, &points));
+        }
     }
-    extensions.push(extension(
-        "2.5.29.35",
-        false,
-        &sequence(&[implicit(0, &key_id(issuer))]),
-    ));
+    extensions.push(issued_by(issuer));
     extensions.push(extension("2.5.29.14", false, &octets(&key_id(key))));
     let algorithm = sequence(&[oid(ECDSA_SHA256)]);
     let body = sequence(&[
@@ -270,6 +287,35 @@ fn certificate(
     ]);
     let signature: Signature = issuer.sign(&body);
     sequence(&[body, algorithm, bits(0, signature.to_der().as_bytes())])
+}
+
+fn revoked(
+    issuer: &SigningKey,
+    name: &[u8],
+    (since, until): (Timestamp, Timestamp),
+    number: &[u8],
+) -> Vec<u8> {
+    let algorithm = sequence(&[oid(ECDSA_SHA256)]);
+    let extensions = sequence(&[
+        issued_by(issuer),
+        extension("2.5.29.20", false, &integer(number)),
+    ]);
+    let body = sequence(&[
+        integer(&[1]),
+        algorithm.clone(),
+        name.to_vec(),
+        time(since),
+        time(until),
+        context(0, &extensions),
+    ]);
+    let signature: Signature = issuer.sign(&body);
+    sequence(&[body, algorithm, bits(0, signature.to_der().as_bytes())])
+}
+
+/// Which key signed it.
+fn issued_by(issuer: &SigningKey) -> Vec<u8> {
+    let id = sequence(&[implicit(0, &key_id(issuer))]);
+    extension("2.5.29.35", false, &id)
 }
 
 fn extension(id: &str, critical: bool, value: &[u8]) -> Vec<u8> {
