@@ -6,6 +6,7 @@
 use coalmine_core::event::Logtype;
 use coalmine_core::{EventKind, TokenKind, token};
 
+pub mod active_directory_login;
 pub mod azure_entra_login;
 pub mod cloned_css;
 pub mod cloned_web;
@@ -20,8 +21,10 @@ pub mod msword_macro;
 pub mod pdf_acrobat_reader;
 pub mod qr_code;
 pub mod referrers;
+pub mod sensitive_cmd;
 pub mod signed_exe;
 pub mod sites;
+pub mod sql;
 pub mod svn;
 pub mod web_image;
 pub mod windows_dir;
@@ -32,6 +35,7 @@ pub static KINDS: &[&TokenKind] = ALL;
 const ALL: &[&TokenKind] = &[
     &http::KIND, //
     &dns::KIND,
+    &active_directory_login::KIND,
     &azure_entra_login::KIND,
     &cloned_css::KIND,
     &cloned_web::KIND,
@@ -42,7 +46,9 @@ const ALL: &[&TokenKind] = &[
     &msword_macro::KIND,
     &pdf_acrobat_reader::KIND,
     &qr_code::KIND,
+    &sensitive_cmd::KIND,
     &signed_exe::KIND,
+    &sql::KIND,
     &svn::KIND,
     &web_image::KIND,
     &windows_dir::KIND,

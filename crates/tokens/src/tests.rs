@@ -160,6 +160,7 @@ fn required(kind: &TokenKind) -> Vec<(&'static str, &'static str)> {
 fn sample(ask: &Ask) -> Option<&'static str> {
     match ask.takes {
         // Texts of a form of their own have a line each here.
+        Takes::Text(_) if ask.name == "process_name" => Some("whoami.exe"),
         Takes::Text(_) => Some("x"),
         Takes::Bool(true) => Some("true"),
         Takes::Bool(false) => Some("false"),
