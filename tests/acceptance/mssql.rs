@@ -30,8 +30,8 @@ fn host() -> String {
     client("hostname", &[]).trim().to_owned()
 }
 
-/// Whether the response of a captured Windows login was made with `password`: NTLMv2 by MS-NLMP 3.3.2,
-/// done by Python's own MD4-free means.
+/// Whether the response of a captured Windows login was made with `password`: NTLMv2 by MS-NLMP
+/// 3.3.2, as Python and impacket make it.
 fn is_made_with(nest: &Nest, hash: &str, password: &str) -> bool {
     let code = format!(
         "
@@ -237,6 +237,11 @@ await attempt('azure-active-directory-access-token', { token: 'abc.def.ghi' }, {
     assert_eq!(
         (&events_one[2]["USERNAME"], &events_one[2]["DOMAINNAME"]),
         (&json!("bob"), &json!("CORP"))
+    );
+    let hash = events_one[2]["NTLM_HASH"].as_str().unwrap();
+    assert!(
+        python().is_none() || is_made_with(&one, hash, "pw-3"),
+        "{hash}"
     );
     assert_eq!(events_one[3], login(&one, "", "", "shop"));
 

@@ -474,6 +474,13 @@ impl Authenticate {
                 let (proof, blob) = (hex::encode(proof), hex::encode(blob));
                 Some(format!("{user}::{domain}:{challenge}:{proof}:{blob}"))
             }
+            // LMv2 (MS-NLMP 3.3.2) beside the stump of an NTLMv2 response, by which tedious logs in:
+            // it's made as NTLMv2 is, of the client's challenge alone.
+            Response::Malformed if self.lm.len() == 24 && self.nt.len() == 16 => {
+                let (proof, blob) = self.lm.split_at_checked(16)?;
+                let (proof, blob) = (hex::encode(proof), hex::encode(blob));
+                Some(format!("{user}::{domain}:{challenge}:{proof}:{blob}"))
+            }
             _ => None,
         }
     }

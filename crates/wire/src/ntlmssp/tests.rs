@@ -52,6 +52,19 @@ fn hashes_of_passwords_are_the_specifications() {
     );
 }
 
+/// Section 4.2.4.2.1, with no more of the NTLMv2 response than its proof.
+#[test]
+fn lmv2_beside_a_stump_is_a_line_of_ntlmv2() {
+    let lm = "86c35097ac9cec102554764a57cccc19aaaaaaaaaaaaaaaa";
+    let stump = "68cd0ab851e51c96aabc927bebef6a1c";
+    let login = login(0xe28a_8233, lm, stump, "");
+    assert_eq!(login.response(), Response::Malformed);
+    assert_eq!(
+        login.hash(&CHALLENGE).unwrap(),
+        "User::Domain:0123456789abcdef:86c35097ac9cec102554764a57cccc19:aaaaaaaaaaaaaaaa"
+    );
+}
+
 #[test]
 fn v1_is_section_4_2_2() {
     let lm = "98def7b87f88aa5dafe2df779688a172def11c7d5ccdef13";
