@@ -96,6 +96,13 @@ pub static PERSONALITIES: &[Personality] = &[
         toml: "system = 'windows-server-2022'\n[portscan]\n[http]\nskin = 'iisStart'\n",
     },
     Personality {
+        id: "windows-sql",
+        doc: "A Windows server with a database of SQL Server and Remote Desktop.",
+        prefix: "sql",
+        everything: false,
+        toml: "system = 'windows-server-2019'\n[portscan]\n[mssql]\nversion = '2019'\n[rdp]\n",
+    },
+    Personality {
         id: "cisco-router",
         doc: "A router that still speaks Telnet.",
         prefix: "rtr",

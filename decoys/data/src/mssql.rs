@@ -19,7 +19,7 @@ use coalmine_core::settings::any;
 use coalmine_core::text::cut;
 use coalmine_core::{Bird, Context, DecoyKind, Event, Out, Service, Timestamp};
 use coalmine_wire::accept::{self, Acceptor};
-use coalmine_wire::ntlmssp::Target;
+use coalmine_wire::ntlmssp::{Response, Target, Version};
 use coalmine_wire::spnego::Mech;
 
 use answer::{Dialect, Refusal};
@@ -219,16 +219,17 @@ fn packet_length(header: &[u8; Packets::HEADER]) -> Option<usize> {
 
 /// What NTLM tells of the machine.
 fn target(bird: &Bird) -> Target {
-    let name = bird.name.to_ascii_uppercase();
+    let (major, minor, build) = bird.machine.system.windows_version();
+    let version = Version {
+        major,
+        minor,
+        build,
+    };
     Target::windows(
-        &name,
-        &bird.name,
-        None,
-        coalmine_wire::ntlmssp::Version {
-            major: 10,
-            minor: 0,
-            build: 17763,
-        },
+        &bird.netbios_name(),
+        &bird.dns_name(),
+        bird.domain_names(),
+        version,
     )
 }
 
@@ -488,9 +489,7 @@ impl MssqlSession {
                     9002,
                 );
                 match who.response {
-                    coalmine_wire::ntlmssp::Response::Anonymous => {
-                        Refusal::failed("NT AUTHORITY\\ANONYMOUS LOGON")
-                    }
+                    Response::Anonymous => Refusal::failed("NT AUTHORITY\\ANONYMOUS LOGON"),
                     _ => Refusal::untrusted(self.version.windows_logins()),
                 }
             }

@@ -442,6 +442,33 @@ fn a_windows_login_is_challenged_and_refused() {
     }
 }
 
+#[test]
+fn the_challenge_tells_of_the_machine() {
+    let names = |domain: Option<&str>, system: &str| {
+        let machine = coalmine_core::Machine {
+            system: coalmine_core::System::find(system).unwrap(),
+            domain: domain.map(|name| coalmine_core::machine::Domain::new(name).unwrap()),
+        };
+        let bird = Bird {
+            machine,
+            ..Arc::into_inner(Bird::sample()).unwrap()
+        };
+        target(&bird)
+    };
+    let alone = names(None, "windows-server-2022");
+    assert_eq!(
+        (&*alone.netbios_name, &*alone.netbios_domain, alone.joined),
+        ("FILES-02", "FILES-02", false)
+    );
+    assert_eq!(alone.version.build, 20348);
+    let joined = names(Some("corp.example.net"), "linux");
+    assert_eq!(
+        (&*joined.netbios_domain, &*joined.dns_name, joined.joined),
+        ("CORP", "files-02.corp.example.net", true)
+    );
+    assert_eq!(joined.version.build, 17763);
+}
+
 /// A Windows login that told no more than LOGIN7 did.
 fn unnamed_event() -> (u32, Value) {
     let event = json!({
