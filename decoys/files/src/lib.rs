@@ -11,6 +11,7 @@ pub mod git;
 mod smb {
     mod dice;
     mod documents;
+    mod rpc;
     mod tree;
     mod words;
 }

@@ -1,0 +1,971 @@
+//! The accounts of the machine (MS-SAMR).
+
+use super::host::{Account, NONE, Use};
+use super::ndr::{Reader, Sid, Writer};
+use super::{Caller, Fact, Fault, Host, Open, State};
+
+/// NT status codes (MS-ERREF 2.3).
+mod status {
+    pub const SOME_NOT_MAPPED: u32 = 0x0000_0107;
+    pub const INVALID_INFO_CLASS: u32 = 0xc000_0003;
+    pub const ACCESS_DENIED: u32 = 0xc000_0022;
+    pub const NO_SUCH_USER: u32 = 0xc000_0064;
+    pub const NO_SUCH_GROUP: u32 = 0xc000_0066;
+    pub const NONE_MAPPED: u32 = 0xc000_0073;
+    pub const NO_SUCH_DOMAIN: u32 = 0xc000_00df;
+    pub const NO_SUCH_ALIAS: u32 = 0xc000_0151;
+}
+
+/// Most names or numbers of one request.
+const MAX_ASKED: usize = 1_024;
+/// Longest list in a fact, in characters.
+const MAX_LIST: usize = 512;
+/// First build whose accounts only administrators may list from elsewhere
+/// ("Network access: Restrict clients allowed to make remote calls to SAM").
+const RESTRICTED_BUILD: u16 = 14_393;
+/// What may be asked for: all that's right for readers.
+const WRITING: u32 = 0x000d_0000;
+/// Never, as a time.
+const NEVER: u64 = 0x7fff_ffff_ffff_ffff;
+/// The last second of 2038's clocks, which Samba tells instead.
+const SAMBA_NEVER: u64 = 0x01e7_cd3b_3e4b_a980;
+/// Seconds from 1601 to 1970.
+const EPOCH: u64 = 11_644_473_600;
+
+/// Samba's numbers of kinds of handles.
+mod sort {
+    pub const SERVER: u32 = 0;
+    pub const DOMAIN: u32 = 1;
+    pub const USER: u32 = 2;
+    pub const GROUP: u32 = 3;
+    pub const ALIAS: u32 = 4;
+}
+
+pub fn call(state: &mut State, operation: u16, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    match operation {
+        0 => {
+            if input.pointer()? {
+                input.u16()?;
+            }
+            connect(state, input, "SamrConnect")
+        }
+        1 => state.close(input),
+        3 => security(state, input),
+        5 => domain_by_name(state, input),
+        6 => domains(state, input),
+        7 => open_domain(state, input),
+        8 | 46 => domain_info(state, input),
+        11 => {
+            let (builtin, _) = list_asked(state, input, false)?;
+            let host = &state.host;
+            let groups = if builtin || host.windows.is_none() {
+                Vec::new()
+            } else {
+                vec![group()]
+            };
+            Ok(list(
+                state,
+                input,
+                builtin,
+                "SamrEnumerateGroupsInDomain",
+                &groups,
+            ))
+        }
+        13 => {
+            let (builtin, flags) = list_asked(state, input, true)?;
+            let users = users(state, builtin)
+                .into_iter()
+                .filter(|user| flags == 0 || user.flags & flags != 0)
+                .collect::<Vec<_>>();
+            Ok(list(
+                state,
+                input,
+                builtin,
+                "SamrEnumerateUsersInDomain",
+                &users,
+            ))
+        }
+        15 => {
+            let (builtin, _) = list_asked(state, input, false)?;
+            let aliases: Vec<_> = if builtin && state.host.windows.is_some() {
+                Host::aliases().collect()
+            } else {
+                Vec::new()
+            };
+            Ok(list(
+                state,
+                input,
+                builtin,
+                "SamrEnumerateAliasesInDomain",
+                &aliases,
+            ))
+        }
+        16 => memberships(state, input),
+        17 => numbers_of_names(state, input),
+        18 => names_of_numbers(state, input),
+        19 => open_member(state, input, "SamrOpenGroup"),
+        20 => group_info(state, input),
+        25 => group_members(state, input),
+        27 => open_member(state, input, "SamrOpenAlias"),
+        28 => alias_info(state, input),
+        33 => alias_members(state, input),
+        34 => open_member(state, input, "SamrOpenUser"),
+        36 | 47 => user_info(state, input),
+        39 => groups_of_user(state, input),
+        40 | 48 | 51 => display(state, input),
+        50 => {
+            let mut out = Writer::new(0);
+            domain(state, input)?;
+            out.raw(&[0; 20]).u32(0).u32(0).u32(status::ACCESS_DENIED);
+            Ok(out)
+        }
+        56 => {
+            let mut out = Writer::new(0);
+            out.u16(password_length(state)).u32(0).u32(0);
+            Ok(out)
+        }
+        57 => {
+            input.text_pointer()?;
+            connect(state, input, "SamrConnect2")
+        }
+        62 => {
+            input.text_pointer()?;
+            input.u32()?;
+            connect(state, input, "SamrConnect4")
+        }
+        64 => {
+            input.text_pointer()?;
+            let wished = input.u32()?;
+            let opened = opened(state, wished, "SamrConnect5");
+            let handle = state.opened(sort::SERVER, opened);
+            let mut out = Writer::new(0);
+            // Version 1: revision 3, no features.
+            out.u32(1).u32(1).u32(3).u32(0).raw(&handle.bytes);
+            Ok(out)
+        }
+        _ => Err(Fault::Number),
+    }
+}
+
+fn connect(state: &mut State, input: &mut Reader<'_>, api: &'static str) -> Result<Writer, Fault> {
+    let wished = input.u32()?;
+    let opened = opened(state, wished, api);
+    Ok(state.opened(sort::SERVER, opened))
+}
+
+/// Whether this caller may connect, wishing for these rights.
+fn opened(state: &mut State, wished: u32, api: &'static str) -> Result<Open, u32> {
+    let barred = match &state.host.windows {
+        None => false,
+        Some(windows) => state.caller != Caller::User || windows.build >= RESTRICTED_BUILD,
+    };
+    if barred {
+        let sid = state.host.sid();
+        told(state, api, &sid, &[], false);
+    }
+    if barred || wished & WRITING != 0 {
+        return Err(status::ACCESS_DENIED);
+    }
+    Ok(Open::Server)
+}
+
+/// Tells of a call that was about `these`.
+fn told(state: &mut State, api: &'static str, sid: &Sid, these: &[(u32, String)], granted: bool) {
+    let list = |texts: Vec<String>| {
+        let mut all = texts.join(",");
+        if let Some((at, _)) = all.char_indices().nth(MAX_LIST) {
+            all.truncate(at);
+            all.push('…');
+        }
+        all
+    };
+    state.tell(Fact::Groups {
+        api,
+        sid: sid.to_string(),
+        rid: list(these.iter().map(|(rid, _)| rid.to_string()).collect()),
+        group: list(these.iter().map(|(_, name)| name.clone()).collect()),
+        granted,
+    });
+}
+
+fn domain_sid(state: &State, builtin: bool) -> Sid {
+    if builtin {
+        Host::builtin()
+    } else {
+        state.host.sid()
+    }
+}
+
+/// The domain whose handle comes next: whether it's the built-in one.
+fn domain(state: &State, input: &mut Reader<'_>) -> Result<bool, Fault> {
+    match state.open(input)? {
+        Open::Domain(builtin) => Ok(builtin),
+        _ => Err(Fault::Handle),
+    }
+}
+
+fn users(state: &State, builtin: bool) -> Vec<Account> {
+    if builtin {
+        Vec::new()
+    } else {
+        state.host.accounts()
+    }
+}
+
+fn group() -> Account {
+    Account {
+        rid: NONE,
+        name: "None".to_owned(),
+        comment: "Ordinary Users",
+        flags: 7,
+    }
+}
+
+fn security(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    state.open(input)?;
+    let mut out = Writer::new(0);
+    // Everybody may read, administrators and account operators may do all.
+    const DESCRIPTOR: &[u8] = &[
+        1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2, 0, 76, 0, 3, 0, 0,
+        0, //
+        0, 0, 20, 0, 0x85, 3, 2, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, //
+        0, 0, 24, 0, 0xff, 7, 15, 0, 1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 2, 0, 0, //
+        0, 0, 24, 0, 0xff, 7, 15, 0, 1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x24, 2, 0, 0,
+    ];
+    out.pointer()
+        .count(DESCRIPTOR.len())
+        .pointer()
+        .count(DESCRIPTOR.len());
+    out.raw(DESCRIPTOR).align(4).u32(0);
+    Ok(out)
+}
+
+fn domain_by_name(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    if state.open(input)? != Open::Server {
+        return Err(Fault::Handle);
+    }
+    let head = input.head()?;
+    let name = input.body(head)?;
+    let mut out = Writer::new(input.pointers());
+    let builtin = name.eq_ignore_ascii_case("builtin");
+    if builtin || name.eq_ignore_ascii_case(&state.host.name) {
+        out.pointer().sid(&domain_sid(state, builtin)).u32(0);
+    } else if state.is_samba() {
+        out.pointer()
+            .u32(0)
+            .u16(0)
+            .align(4)
+            .u32(0)
+            .u32(status::NO_SUCH_DOMAIN);
+    } else {
+        out.u32(0).u32(status::NO_SUCH_DOMAIN);
+    }
+    Ok(out)
+}
+
+fn domains(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    if state.open(input)? != Open::Server {
+        return Err(Fault::Handle);
+    }
+    let names = [state.host.name.as_str(), "Builtin"];
+    let mut out = Writer::new(input.pointers());
+    out.u32(0).pointer().u32(2).pointer().u32(2);
+    for (index, name) in (0..).zip(names) {
+        out.u32(index).head(name);
+    }
+    for name in names {
+        out.body(name);
+    }
+    out.u32(2).u32(0);
+    Ok(out)
+}
+
+fn open_domain(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    if state.open(input)? != Open::Server {
+        return Err(Fault::Handle);
+    }
+    let wished = input.u32()?;
+    let sid = input.sid()?;
+    let open = if sid == state.host.sid() {
+        Ok(Open::Domain(false))
+    } else if sid == Host::builtin() {
+        Ok(Open::Domain(true))
+    } else {
+        Err(status::NO_SUCH_DOMAIN)
+    };
+    let open = if wished & WRITING == 0 {
+        open
+    } else {
+        Err(status::ACCESS_DENIED)
+    };
+    Ok(state.opened(sort::DOMAIN, open))
+}
+
+/// Domain and filter of a list.
+fn list_asked(state: &State, input: &mut Reader<'_>, filtered: bool) -> Result<(bool, u32), Fault> {
+    let builtin = domain(state, input)?;
+    // Where to go on: a list always fits into one answer.
+    input.u32()?;
+    let flags = if filtered { input.u32()? } else { 0 };
+    input.u32()?;
+    Ok((builtin, flags))
+}
+
+fn list(
+    state: &mut State,
+    input: &Reader<'_>,
+    builtin: bool,
+    api: &'static str,
+    all: &[Account],
+) -> Writer {
+    let sid = domain_sid(state, builtin);
+    let these: Vec<_> = all.iter().map(|a| (a.rid, a.name.clone())).collect();
+    told(state, api, &sid, &these, true);
+    let mut out = Writer::new(input.pointers());
+    out.count(all.len())
+        .pointer()
+        .count(all.len())
+        .pointer_if(!all.is_empty());
+    if !all.is_empty() {
+        out.count(all.len());
+        for account in all {
+            out.u32(account.rid).head(&account.name);
+        }
+        for account in all {
+            out.body(&account.name);
+        }
+    }
+    out.count(all.len()).u32(0);
+    out
+}
+
+fn memberships(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let builtin = domain(state, input)?;
+    let count = input.count()?;
+    if count > MAX_ASKED {
+        return Err(Fault::Stub);
+    }
+    if input.pointer()? {
+        input.count()?;
+        for _ in 0..count {
+            input.pointer()?;
+        }
+        for _ in 0..count {
+            input.sid()?;
+        }
+    }
+    let sid = domain_sid(state, builtin);
+    told(state, "SamrGetAliasMembership", &sid, &[], true);
+    let mut out = Writer::new(input.pointers());
+    out.u32(0).pointer().u32(0).u32(0);
+    Ok(out)
+}
+
+fn numbers_of_names(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let builtin = domain(state, input)?;
+    let count = input.count()?;
+    // Conformance, offset and count of an array of which a part is sent.
+    input.u32()?;
+    input.u32()?;
+    if input.count()? != count || count > MAX_ASKED {
+        return Err(Fault::Stub);
+    }
+    let heads = (0..count)
+        .map(|_| input.head())
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut names = Vec::new();
+    for head in heads {
+        names.push(input.body(head)?);
+    }
+    let found: Vec<_> = names
+        .iter()
+        .map(|name| state.host.numbered(builtin, name))
+        .collect();
+    let these: Vec<_> = names
+        .into_iter()
+        .zip(&found)
+        .map(|(name, found)| (found.map_or(0, |(rid, _)| rid), name))
+        .collect();
+    let sid = domain_sid(state, builtin);
+    told(state, "SamrLookupNamesInDomain", &sid, &these, true);
+    let mut out = Writer::new(input.pointers());
+    numbers(
+        &mut out,
+        found.iter().map(|f| f.map_or(u32::MAX, |(rid, _)| rid)),
+    );
+    numbers(
+        &mut out,
+        found
+            .iter()
+            .map(|f| f.map_or(Use::Unknown, |(_, sort)| sort) as u32),
+    );
+    out.u32(mapped(found.iter().filter(|f| f.is_some()).count(), count));
+    Ok(out)
+}
+
+/// A counted array of numbers.
+fn numbers(out: &mut Writer, all: impl ExactSizeIterator<Item = u32>) {
+    out.count(all.len()).pointer().count(all.len());
+    for number in all {
+        out.u32(number);
+    }
+}
+
+fn mapped(found: usize, asked: usize) -> u32 {
+    match found {
+        _ if found == asked => 0,
+        0 => status::NONE_MAPPED,
+        _ => status::SOME_NOT_MAPPED,
+    }
+}
+
+fn names_of_numbers(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let builtin = domain(state, input)?;
+    let count = input.count()?;
+    input.u32()?;
+    input.u32()?;
+    if input.count()? != count || count > MAX_ASKED {
+        return Err(Fault::Stub);
+    }
+    let asked = (0..count)
+        .map(|_| input.u32())
+        .collect::<Result<Vec<_>, _>>()?;
+    let found: Vec<_> = asked
+        .iter()
+        .map(|&rid| state.host.named(builtin, rid))
+        .collect();
+    let these: Vec<_> = asked
+        .into_iter()
+        .zip(&found)
+        .filter_map(|(rid, found)| found.as_ref().map(|(name, _)| (rid, name.clone())))
+        .collect();
+    let sid = domain_sid(state, builtin);
+    told(state, "SamrLookupIdsInDomain", &sid, &these, true);
+    let mut out = Writer::new(input.pointers());
+    out.count(count).pointer().count(count);
+    for name in &found {
+        match name {
+            Some((name, _)) => out.head(name),
+            None => out.align(4).u16(0).u16(0).u32(0),
+        };
+    }
+    for (name, _) in found.iter().flatten() {
+        out.body(name);
+    }
+    numbers(
+        &mut out,
+        found
+            .iter()
+            .map(|f| f.as_ref().map_or(Use::Unknown, |(_, sort)| *sort) as u32),
+    );
+    out.u32(mapped(these.len(), count));
+    Ok(out)
+}
+
+/// Opens an account, group or alias by its number.
+fn open_member(
+    state: &mut State,
+    input: &mut Reader<'_>,
+    api: &'static str,
+) -> Result<Writer, Fault> {
+    let builtin = domain(state, input)?;
+    input.u32()?;
+    let rid = input.u32()?;
+    let found = state.host.named(builtin, rid);
+    let known = found.as_ref().map(|(_, sort)| *sort);
+    let (sort, open) = match api {
+        "SamrOpenUser" => (
+            sort::USER,
+            if known == Some(Use::User) {
+                Ok(Open::User(rid))
+            } else {
+                Err(status::NO_SUCH_USER)
+            },
+        ),
+        "SamrOpenGroup" => (
+            sort::GROUP,
+            match known {
+                Some(Use::Group) => Ok(Open::Group(rid)),
+                _ if builtin && state.is_samba() => Err(status::ACCESS_DENIED),
+                _ => Err(status::NO_SUCH_GROUP),
+            },
+        ),
+        // Samba has none of the built-in ones unless somebody makes them.
+        _ => (
+            sort::ALIAS,
+            if known == Some(Use::Alias) && !state.is_samba() {
+                Ok(Open::Alias(builtin, rid))
+            } else {
+                Err(status::NO_SUCH_ALIAS)
+            },
+        ),
+    };
+    let name = found.map(|(name, _)| name).unwrap_or_default();
+    let sid = domain_sid(state, builtin).with(rid);
+    told(state, api, &sid, &[(rid, name)], open.is_ok());
+    Ok(state.opened(sort, open))
+}
+
+fn unknown_class(mut out: Writer) -> Writer {
+    out.u32(0).u32(status::INVALID_INFO_CLASS);
+    out
+}
+
+fn group_info(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let Open::Group(_) = state.open(input)? else {
+        return Err(Fault::Handle);
+    };
+    let class = input.u16()?;
+    let (group, members) = (
+        group(),
+        u32::try_from(state.host.accounts().len()).unwrap_or(0),
+    );
+    let mut out = Writer::new(input.pointers());
+    match class {
+        1 => {
+            out.pointer().u16(class).head(&group.name).u32(group.flags);
+            // Samba has nobody in it.
+            out.u32(if state.is_samba() { 0 } else { members });
+            out.head(group.comment)
+                .body(&group.name)
+                .body(group.comment);
+        }
+        2 => {
+            out.pointer().u16(class).head(&group.name).body(&group.name);
+        }
+        3 => {
+            out.pointer().u16(class).u32(group.flags);
+        }
+        4 => {
+            out.pointer()
+                .u16(class)
+                .head(group.comment)
+                .body(group.comment);
+        }
+        _ => return Ok(unknown_class(out)),
+    }
+    out.u32(0);
+    Ok(out)
+}
+
+fn group_members(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let Open::Group(_) = state.open(input)? else {
+        return Err(Fault::Handle);
+    };
+    let mut out = Writer::new(input.pointers());
+    let members = if state.is_samba() {
+        Vec::new()
+    } else {
+        state.host.accounts()
+    };
+    out.pointer()
+        .count(members.len())
+        .pointer_if(!members.is_empty());
+    out.pointer_if(!members.is_empty());
+    if !members.is_empty() {
+        out.count(members.len());
+        for member in &members {
+            out.u32(member.rid);
+        }
+        out.count(members.len());
+        for _ in &members {
+            out.u32(7);
+        }
+    }
+    out.u32(0);
+    Ok(out)
+}
+
+fn alias_info(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let Open::Alias(_, rid) = state.open(input)? else {
+        return Err(Fault::Handle);
+    };
+    let class = input.u16()?;
+    let alias = Host::aliases()
+        .find(|alias| alias.rid == rid)
+        .ok_or(Fault::Handle)?;
+    let mut out = Writer::new(input.pointers());
+    match class {
+        1 => {
+            out.pointer().u16(class).head(&alias.name);
+            out.count(members(state, rid).len()).head(alias.comment);
+            out.body(&alias.name).body(alias.comment);
+        }
+        2 => {
+            out.pointer().u16(class).head(&alias.name).body(&alias.name);
+        }
+        3 => {
+            out.pointer()
+                .u16(class)
+                .head(alias.comment)
+                .body(alias.comment);
+        }
+        _ => return Ok(unknown_class(out)),
+    }
+    out.u32(0);
+    Ok(out)
+}
+
+/// Who is in a built-in group.
+fn members(state: &State, rid: u32) -> Vec<Sid> {
+    let own = state.host.sid();
+    let accounts = state.host.accounts();
+    let some = accounts.iter().filter(|account| match rid {
+        544 => account.rid == 500,
+        546 => account.rid == 501,
+        545 => account.rid > 1_000,
+        _ => false,
+    });
+    some.map(|account| own.with(account.rid)).collect()
+}
+
+fn alias_members(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let Open::Alias(builtin, rid) = state.open(input)? else {
+        return Err(Fault::Handle);
+    };
+    let name = state.host.named(builtin, rid).map(|(name, _)| name);
+    let sid = domain_sid(state, builtin).with(rid);
+    told(
+        state,
+        "SamrGetMembersInAlias",
+        &sid,
+        &[(rid, name.unwrap_or_default())],
+        true,
+    );
+    let members = members(state, rid);
+    let mut out = Writer::new(input.pointers());
+    out.count(members.len()).pointer_if(!members.is_empty());
+    if !members.is_empty() {
+        out.count(members.len());
+        for _ in &members {
+            out.pointer();
+        }
+        for member in &members {
+            out.sid(member);
+        }
+    }
+    out.u32(0);
+    Ok(out)
+}
+
+fn groups_of_user(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let Open::User(_) = state.open(input)? else {
+        return Err(Fault::Handle);
+    };
+    let mut out = Writer::new(input.pointers());
+    out.pointer()
+        .u32(1)
+        .pointer()
+        .u32(1)
+        .u32(NONE)
+        .u32(7)
+        .u32(0);
+    Ok(out)
+}
+
+/// When an account's password was set: some days before the machine's start.
+fn password_set(state: &State, rid: u32) -> u64 {
+    let days = state.host.seed.number(&format!("password {rid}"), 20, 700);
+    let booted = u64::try_from(state.host.booted.secs()).unwrap_or(0);
+    let seconds = booted.saturating_sub(days.saturating_mul(86_391));
+    seconds.saturating_add(EPOCH).saturating_mul(10_000_000)
+}
+
+fn user_info(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let Open::User(rid) = state.open(input)? else {
+        return Err(Fault::Handle);
+    };
+    let class = input.u16()?;
+    let account = state.host.account(rid).ok_or(Fault::Handle)?;
+    let samba = state.is_samba();
+    // The account of strangers was never used and never ends.
+    let stranger = samba && rid == 501;
+    let never = if samba && !stranger {
+        SAMBA_NEVER
+    } else {
+        NEVER
+    };
+    // Samba's full name is the Unix account's.
+    let full = if samba { account.name.as_str() } else { "" };
+    let mut out = Writer::new(input.pointers());
+    match class {
+        1 => {
+            out.pointer()
+                .u16(class)
+                .head(&account.name)
+                .head(full)
+                .u32(NONE);
+            out.head(account.comment).head("");
+            for text in [account.name.as_str(), full, account.comment, ""] {
+                out.body(text);
+            }
+        }
+        2 => {
+            out.pointer()
+                .u16(class)
+                .head("")
+                .u16(0)
+                .u16(0)
+                .u32(0)
+                .u16(0)
+                .u16(0)
+                .body("");
+        }
+        16 => {
+            out.pointer().u16(class).u32(account.flags);
+        }
+        17 => {
+            out.pointer().u16(class).time(never);
+        }
+        21 => {
+            all_of_user(state, &mut out, &account, full, never);
+        }
+        _ => return Ok(unknown_class(out)),
+    }
+    out.align(4).u32(0);
+    Ok(out)
+}
+
+/// SAMPR_USER_ALL_INFORMATION (MS-SAMR 2.2.6.6).
+fn all_of_user(state: &State, out: &mut Writer, account: &Account, full: &str, never: u64) {
+    let stranger = state.is_samba() && account.rid == 501;
+    let set = if stranger {
+        0
+    } else {
+        password_set(state, account.rid)
+    };
+    // Home folder, drive, script and profile: Samba's defaults.
+    let samba = state.is_samba() && account.rid >= 1_000;
+    let name = &state.host.name;
+    let (home, profile) = if samba {
+        (
+            format!("\\\\{name}\\{}", account.name),
+            format!("\\\\{name}\\{}\\profile", account.name),
+        )
+    } else {
+        (String::new(), String::new())
+    };
+    out.pointer().u16(21);
+    out.time(0)
+        .time(never)
+        .time(set)
+        .time(never)
+        .time(set)
+        .time(if stranger { 0 } else { NEVER });
+    let texts = [
+        account.name.as_str(),
+        full,
+        &home,
+        "",
+        "",
+        &profile,
+        account.comment,
+        "",
+        "",
+    ];
+    for text in texts {
+        out.head(text);
+    }
+    // Parameters.
+    if stranger {
+        out.u16(0).u16(0).u32(0);
+    } else {
+        out.head("");
+    }
+    // Neither hashes nor private data nor a descriptor.
+    for _ in 0..3 {
+        out.u16(0).u16(0).u32(0);
+    }
+    out.u32(0).u32(0);
+    out.u32(account.rid)
+        .u32(NONE)
+        .u32(account.flags)
+        .u32(0x00ff_ffff);
+    // Hours of a week in which a login is allowed: all.
+    out.u16(168).pointer();
+    // Wrong passwords, logins, country, code page, whether there are passwords, expired.
+    out.u16(0).u16(0).u16(0).u16(0).u8(0).u8(0).u8(0).u8(1);
+    for text in texts {
+        out.body(text);
+    }
+    if !stranger {
+        out.body("");
+    }
+    out.align(4).u32(1_260).u32(0).u32(21).raw(&[0xff; 21]);
+}
+
+fn password_length(state: &State) -> u16 {
+    if state.is_samba() { 5 } else { 0 }
+}
+
+fn domain_info(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let builtin = domain(state, input)?;
+    let class = input.u16()?;
+    let host = &state.host;
+    let samba = state.is_samba();
+    let mut out = Writer::new(input.pointers());
+    if !(1..=13).contains(&class) || class == 10 {
+        return Ok(unknown_class(out));
+    }
+    // Samba forces nobody off for some thousand years; Windows never.
+    let force: u64 = if samba {
+        0xff67_6980_0098_967f
+    } else {
+        0x8000_0000_0000_0000
+    };
+    let sequence = u64::try_from(state.now.secs()).unwrap_or(0);
+    let created = if samba { 0 } else { password_set(state, 500) };
+    let users = u32::try_from(users(state, builtin).len()).unwrap_or(0);
+    let comment = if samba { host.comment.as_str() } else { "" };
+    let (domain, server) = if samba {
+        (host.domain.as_str(), host.name.as_str())
+    } else {
+        (
+            if builtin {
+                "Builtin"
+            } else {
+                host.name.as_str()
+            },
+            "",
+        )
+    };
+    let general = |out: &mut Writer| {
+        out.time(force).head(comment).head(domain).head(server);
+        // Sequence, state, role, unknown, and the numbers of users, groups and aliases.
+        out.time(sequence)
+            .u32(1)
+            .u32(3)
+            .u32(1)
+            .u32(users)
+            .u32(0)
+            .u32(0);
+    };
+    let texts = |out: &mut Writer| {
+        out.body(comment).body(domain).body(server);
+    };
+    const LOCKED: u64 = 0xffff_fffb_cf1d_cbff;
+    out.pointer().u16(class).align(4);
+    match class {
+        1 => {
+            out.u16(password_length(state)).u16(0).u32(0);
+            let oldest = if samba { force } else { 0xffff_de86_6aff_8000 };
+            out.time(oldest).time(0);
+        }
+        2 => {
+            general(&mut out);
+            texts(&mut out);
+        }
+        3 => {
+            out.time(force);
+        }
+        4 => {
+            out.head(comment).body(comment);
+        }
+        5 | 6 => {
+            let text = if class == 5 {
+                host.name.as_str()
+            } else {
+                server
+            };
+            out.head(text).body(text);
+        }
+        7 => {
+            out.u32(3);
+        }
+        8 => {
+            out.time(sequence).time(created);
+        }
+        9 => {
+            out.u32(1);
+        }
+        11 => {
+            general(&mut out);
+            out.time(LOCKED).time(LOCKED).u16(0);
+            texts(&mut out);
+        }
+        12 => {
+            out.time(LOCKED).time(LOCKED).u16(0);
+        }
+        _ => {
+            out.time(sequence).time(created).time(0);
+        }
+    }
+    out.align(4).u32(0);
+    Ok(out)
+}
+
+fn display(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
+    let builtin = domain(state, input)?;
+    let level = input.u16()?;
+    let (start, most) = (input.u32()?, input.u32()?);
+    input.u32()?;
+    if !(1..=5).contains(&level) {
+        return Err(Fault::Stub);
+    }
+    let all = match level {
+        1 | 4 => users(state, builtin),
+        3 | 5 if !builtin && !state.is_samba() => vec![group()],
+        _ => Vec::new(),
+    };
+    let these: Vec<_> = all.iter().map(|a| (a.rid, a.name.clone())).collect();
+    let sid = domain_sid(state, builtin);
+    told(state, "SamrQueryDisplayInformation", &sid, &these, true);
+    let skip = usize::try_from(start).unwrap_or(usize::MAX);
+    let shown: Vec<_> = all
+        .into_iter()
+        .skip(skip)
+        .take(usize::try_from(most).unwrap_or(0))
+        .collect();
+    let mut out = Writer::new(input.pointers());
+    let total = u32::try_from(shown.len()).unwrap_or(0).saturating_mul(32);
+    out.u32(total);
+    out.u32(if shown.is_empty() {
+        0
+    } else {
+        most.min(0xffff).saturating_mul(32)
+    });
+    out.u16(level)
+        .align(4)
+        .count(shown.len())
+        .pointer_if(!shown.is_empty());
+    if !shown.is_empty() {
+        out.count(shown.len());
+    }
+    let samba = state.is_samba();
+    for (index, account) in (start.saturating_add(1)..).zip(&shown) {
+        out.u32(index);
+        match level {
+            1 => {
+                let full = if samba { account.name.as_str() } else { "" };
+                out.u32(account.rid).u32(account.flags);
+                out.head(&account.name).head(account.comment).head(full);
+            }
+            3 => {
+                out.u32(account.rid).u32(account.flags);
+                out.head(&account.name).head(account.comment);
+            }
+            _ => {
+                let length = u16::try_from(account.name.len()).unwrap_or(0);
+                out.u16(length).u16(length.saturating_add(1)).pointer();
+            }
+        }
+    }
+    for account in &shown {
+        match level {
+            1 => {
+                let full = if samba { account.name.as_str() } else { "" };
+                out.body(&account.name).body(account.comment).body(full);
+            }
+            3 => {
+                out.body(&account.name).body(account.comment);
+            }
+            _ => {
+                let length = account.name.len();
+                out.count(length.saturating_add(1)).u32(0).count(length);
+                out.raw(account.name.as_bytes());
+            }
+        }
+    }
+    out.align(4).u32(0);
+    Ok(out)
+}
