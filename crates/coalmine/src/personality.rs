@@ -75,6 +75,13 @@ pub static PERSONALITIES: &[Personality] = &[
         toml: "[portscan]\n[ssh]\n[httpproxy]\nport = 3128\n[snmp]\n",
     },
     Personality {
+        id: "linux-directory",
+        doc: "A directory of users and groups: OpenLDAP, and SSH.",
+        prefix: "ldap",
+        everything: false,
+        toml: "[portscan]\n[ssh]\n[ldap]\n[ldaps]\n",
+    },
+    Personality {
         id: "voip-pbx",
         doc: "A telephone exchange: SIP, and where telephones fetch their settings.",
         prefix: "pbx",
@@ -94,6 +101,13 @@ pub static PERSONALITIES: &[Personality] = &[
         prefix: "srv",
         everything: false,
         toml: "system = 'windows-server-2022'\n[portscan]\n[http]\nskin = 'iisStart'\n",
+    },
+    Personality {
+        id: "windows-dc",
+        doc: "A domain controller: Active Directory and Remote Desktop, in a domain made up where `domain` names none.",
+        prefix: "dc",
+        everything: false,
+        toml: "system = 'windows-server-2019'\n[portscan]\n[ldap]\n[ldaps]\n[rdp]\n",
     },
     Personality {
         id: "windows-sql",

@@ -157,7 +157,7 @@ pub(crate) fn build(given: &Map<String, Value>, bird: &Arc<Bird>) -> Result<Serv
     let settings = LdapSettings::parse(given)?;
     let host = Host::of(bird, &settings);
     let active_directory = match settings.product {
-        LdapProduct::Auto => host.build.is_some(),
+        LdapProduct::Auto => bird.machine.system.is_windows(),
         LdapProduct::OpenLdap => false,
         LdapProduct::ActiveDirectory => true,
     };
@@ -171,22 +171,26 @@ pub(crate) fn build(given: &Map<String, Value>, bird: &Arc<Bird>) -> Result<Serv
 /// The machine as the directory tells of it.
 struct Host {
     name: String,
+    netbios_name: String,
     /// DNS name of its domain.
     domain: Option<String>,
-    /// Short name of its domain.
+    /// Short name of its domain, where it isn't the domain's first label.
     netbios_domain: Option<String>,
-    /// Windows' version; `None` is Linux.
-    build: Option<(u8, u8, u16)>,
+    /// Windows' version.
+    version: (u8, u8, u16),
 }
 
 impl Host {
     fn of(bird: &Bird, settings: &LdapSettings) -> Self {
-        let domain = Some(settings.domain.clone()).filter(|name| !name.is_empty());
+        let named = Some(settings.domain.clone()).filter(|name| !name.is_empty());
+        let own = bird.domain_names().filter(|_| named.is_none());
+        let label = bird.name.split('.').next();
         Self {
-            name: bird.name.clone(),
-            domain,
-            netbios_domain: None,
-            build: None,
+            name: label.unwrap_or(&bird.name).to_owned(),
+            netbios_name: bird.netbios_name(),
+            netbios_domain: own.map(|(netbios, _)| netbios.to_owned()),
+            domain: named.or_else(|| own.map(|(_, dns)| dns.to_owned())),
+            version: bird.machine.system.windows_version(),
         }
     }
 

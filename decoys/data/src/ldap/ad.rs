@@ -91,9 +91,9 @@ impl Server {
                 .to_ascii_uppercase()
         };
         let parts: Vec<_> = domain.split('.').map(|part| format!("DC={part}")).collect();
-        let version = host.build.unwrap_or((10, 0, 17_763));
+        let version = host.version;
         Self {
-            netbios: short(&host.name),
+            netbios: host.netbios_name.clone(),
             netbios_domain: host.netbios_domain.clone().unwrap_or_else(|| short(label)),
             full_name: format!("{}.{domain}", host.name),
             places: Places::of(version.2),
@@ -304,6 +304,8 @@ struct AdSession {
 enum Exchange {
     /// By NTLM or Kerberos, inside SPNEGO or not.
     Tokens(Box<Acceptor>, String),
+    /// In Microsoft's own way, whose packages were asked for.
+    Packages,
     /// By DIGEST-MD5, with this nonce.
     Digest(String),
 }
@@ -488,10 +490,14 @@ impl AdSession {
                 credentials,
             } => self.sasl(mechanism, credentials.unwrap_or_default(), event, now, out),
             // Sicily (MS-ADTS section 5.1.1.1.3): which packages there are.
-            Method::Other(0x89, _) => Reply {
-                matched: b"NTLM".to_vec(),
-                ..Reply::success()
-            },
+            Method::Other(0x89, _) => {
+                self.abandon(out);
+                self.exchange = Some(Exchange::Packages);
+                Reply {
+                    matched: b"NTLM".to_vec(),
+                    ..Reply::success()
+                }
+            }
             Method::Other(0x8a | 0x8b, token) => {
                 event.mech = Some("NTLM".to_owned());
                 let reply = self.tokens(token, event, now, out);
@@ -653,6 +659,7 @@ impl AdSession {
             let mut event = LdapBind::new("bind", self.version);
             event.mech = Some(match exchange {
                 Exchange::Tokens(_, mech) => mech,
+                Exchange::Packages => "NTLM".to_owned(),
                 Exchange::Digest(_) => "DIGEST-MD5".to_owned(),
             });
             event.report(out);

@@ -514,3 +514,38 @@ fn domains_are_dns_names() {
         assert_eq!(domain(name).is_ok(), fits, "{name}");
     }
 }
+
+#[test]
+fn a_windows_bird_is_its_domain_s_controller() {
+    use coalmine_core::decoy::Tcp;
+    use coalmine_core::machine::{Domain, Machine, System};
+
+    let mut bird = Arc::into_inner(Bird::sample()).unwrap();
+    bird.machine = Machine {
+        system: System::find("windows-server-2022").unwrap(),
+        domain: Domain::new("hq.example.org").ok(),
+    };
+    let service = (KIND.build)(&Map::new(), &Arc::new(bird)).unwrap();
+    let Some(Tcp::Sessions(sessions)) = &service.tcp else {
+        panic!("no sessions");
+    };
+    let mut talk = Talk::open(sessions.as_ref(), &Context::sample(), 4_096);
+    let said = talk.say(search(
+        "",
+        0,
+        PRESENT,
+        &["dnsHostName", "rootDomainNamingContext"],
+    ));
+    let text = said.escape_ascii().to_string();
+    for part in ["files-02.hq.example.org", "DC=hq,DC=example,DC=org"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let refused = result(&talk.say(bind(3, "root", 0x80, b"x")));
+    let wanted =
+        "80090308: LdapErr: DSID-0C090434, comment: AcceptSecurityContext error, data 52e, v4f7c\0";
+    assert_eq!(refused.2, wanted);
+    // Who only asks for the packages of Microsoft's own way is told too.
+    talk.say(bind(3, "", 0x89, b""));
+    talk.end();
+    assert_eq!(talk.events().len(), 3);
+}
