@@ -7,12 +7,12 @@
 mod apache;
 mod docker;
 mod golang;
-mod head;
-mod iis;
-mod lines;
-mod login;
+pub(crate) mod head;
+pub(crate) mod iis;
+pub(crate) mod lines;
+pub(crate) mod login;
 pub(crate) mod parse;
-mod persona;
+pub(crate) mod persona;
 mod postdata;
 mod reply;
 mod scan;
@@ -20,8 +20,9 @@ mod session;
 mod site;
 mod skin;
 mod skins;
-mod status;
+pub(crate) mod status;
 mod webroot;
+pub(crate) mod windows;
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,19 @@
 pub mod http;
 pub mod httpproxy;
 pub mod https;
+pub mod winrm;
+pub mod winrms;
 
 use coalmine_core::DecoyKind;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&http::KIND, &httpproxy::KIND, &https::KIND];
+pub static KINDS: &[&DecoyKind] = &[
+    &http::KIND,
+    &httpproxy::KIND,
+    &https::KIND,
+    &winrm::KIND,
+    &winrms::KIND,
+];
 
 #[cfg(test)]
 mod tests {

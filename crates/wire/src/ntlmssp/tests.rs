@@ -323,3 +323,55 @@ fn clients_of_old_leave_out_the_flags() {
     assert_eq!((&*read.user, &*read.domain, read.flags), ("User", "D", 0));
     assert_eq!(read.response(), Response::V1);
 }
+
+/// Challenges that were published with what they answer: ours are the same, byte for byte.
+#[test]
+fn challenges_are_windows_own() {
+    let version = |build| Version {
+        major: 10,
+        minor: 0,
+        build,
+    };
+    let published = [
+        // WinRM of Windows 10 in a workgroup, 2020. It was about to change its name.
+        (
+            Target {
+                dns_domain: "DESKTOP-6EFEMBB".to_owned(),
+                ..Target::windows("WIN-G0F9BDLFGLG", "DESKTOP-6EFEMBB", None, version(18362))
+            },
+            0xe208_82b7,
+            "4e544c4d53535000020000001e001e003800000035828ae261439b986c049b61000000000000000098009800
+         560000000a00ba470000000f570049004e002d004700300046003900420044004c00460047004c0047000200
+         1e00570049004e002d004700300046003900420044004c00460047004c00470001001e00570049004e002d00
+         4700300046003900420044004c00460047004c00470004001e004400450053004b0054004f0050002d003600
+         4500460045004d004200420003001e004400450053004b0054004f0050002d0036004500460045004d004200
+         4200070008006f3e6af82204d60100000000",
+        ),
+        // WinRM of a domain's controller, Windows Server 2022, 2024.
+        (
+            Target::windows(
+                "ADSERVER",
+                "ADServer.directory.thm",
+                Some(("DIRECTORY", "directory.thm")),
+                version(20348),
+            ),
+            0xe008_8237,
+            "4e544c4d53535000020000001200120038000000358289e24d466ef19179c6900000000000000000a600a600
+         4a0000000a007c4f0000000f4400490052004500430054004f00520059000200120044004900520045004300
+         54004f0052005900010010004100440053004500520056004500520004001a00640069007200650063007400
+         6f00720079002e00740068006d0003002c00410044005300650072007600650072002e006400690072006500
+         630074006f00720079002e00740068006d0005001a006400690072006500630074006f00720079002e007400
+         68006d00070008008212cb751250da0100000000",
+        ),
+    ];
+    for (target, flags, message) in published {
+        let message = bytes(message);
+        let asked = Negotiate::parse(&negotiate(flags)).unwrap();
+        let challenge = array(&message, 24).unwrap();
+        let info = field(&message, 40).unwrap();
+        let told = pairs(info).into_iter().find(|(id, _)| *id == av::TIMESTAMP);
+        let time = u64::from_le_bytes(told.unwrap().1.try_into().unwrap());
+        let ours = Challenge::new(&target, &asked, challenge, time);
+        assert_eq!(hex::encode(ours.bytes), hex::encode(message));
+    }
+}

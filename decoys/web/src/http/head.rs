@@ -20,27 +20,27 @@ const ONCE: &[&str] = &[
 
 /// A request without its body.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) line: RequestLine,
+pub(crate) struct Head {
+    pub(crate) line: RequestLine,
     /// Decoded and normalised.
-    pub(super) path: Vec<u8>,
-    pub(super) query: Vec<u8>,
+    pub(crate) path: Vec<u8>,
+    pub(crate) query: Vec<u8>,
     /// Lower case, without port; of the target or of `Host`.
-    pub(super) host: Option<String>,
+    pub(crate) host: Option<String>,
     /// The port beside it.
-    pub(super) port: Option<u16>,
+    pub(crate) port: Option<u16>,
     /// The target is no path: `*`, or the authority of `CONNECT`.
-    pub(super) asterisk: bool,
+    pub(crate) asterisk: bool,
     /// It came inside TLS.
-    pub(super) secure: bool,
+    pub(crate) secure: bool,
     fields: Vec<(String, Vec<u8>)>,
     /// What `Connection` says, or the server has decided.
-    pub(super) connection: Option<bool>,
+    pub(crate) connection: Option<bool>,
 }
 
 /// How much body a request has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Size {
+pub(crate) enum Size {
     /// So many bytes.
     Known(u64),
     /// It comes in chunks.
@@ -49,7 +49,7 @@ pub(super) enum Size {
 
 impl Head {
     /// From the request line.
-    pub(super) fn new(line: RequestLine) -> Result<Self, Status> {
+    pub(crate) fn new(line: RequestLine) -> Result<Self, Status> {
         let (path, query) = parse::path(&line.target)?;
         let host = line.host.as_deref().map(parse::host).transpose()?;
         let query = query.to_vec();
@@ -62,7 +62,7 @@ impl Head {
     }
 
     /// From a request line whose target isn't looked at yet.
-    pub(super) const fn raw(line: RequestLine) -> Self {
+    pub(crate) const fn raw(line: RequestLine) -> Self {
         Self {
             query: Vec::new(),
             path: Vec::new(),
@@ -78,7 +78,7 @@ impl Head {
 
     /// One more field, its value behind the one that came before (RFC 9110 section 5.3). `name` is
     /// in lower case.
-    pub(super) fn merge(&mut self, name: &str, value: &[u8]) {
+    pub(crate) fn merge(&mut self, name: &str, value: &[u8]) {
         match self.fields.iter_mut().find(|(n, _)| n == name) {
             Some((_, before)) => {
                 before.extend_from_slice(b", ");
@@ -89,7 +89,7 @@ impl Head {
     }
 
     /// More of the last field's value (RFC 9112 section 5.2); false where there is none.
-    pub(super) fn continue_last(&mut self, value: &[u8]) -> bool {
+    pub(crate) fn continue_last(&mut self, value: &[u8]) -> bool {
         match self.fields.last_mut() {
             Some((_, before)) => {
                 before.push(b' ');
@@ -101,7 +101,7 @@ impl Head {
     }
 
     /// Reads `Connection`.
-    pub(super) fn read_connection(&mut self) {
+    pub(crate) fn read_connection(&mut self) {
         let Some(words) = self.text("connection") else {
             return;
         };
@@ -118,14 +118,14 @@ impl Head {
     }
 
     /// All fields in their order, names in lower case.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.fields
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// One more field.
-    pub(super) fn add(&mut self, name: String, value: Vec<u8>) -> Result<(), Status> {
+    pub(crate) fn add(&mut self, name: String, value: Vec<u8>) -> Result<(), Status> {
         if ONCE.contains(&name.as_str()) && self.get(&name).is_some() {
             return Err(Status::BadRequest);
         }
@@ -147,23 +147,23 @@ impl Head {
     }
 
     /// The first field of this name.
-    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
         let found = self.fields.iter().find(|(n, _)| n == name);
         found.map(|(_, value)| value.as_slice())
     }
 
     /// The same as text.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.get(name).map(parse::latin1)
     }
 
     /// Whether the method is `name`.
-    pub(super) fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         self.line.method == name.as_bytes()
     }
 
     /// What the whole head must hold (RFC 9112 sections 3.2 and 6.3); the size of the body.
-    pub(super) fn check(&self) -> Result<Size, Status> {
+    pub(crate) fn check(&self) -> Result<Size, Status> {
         let bad = Err(Status::BadRequest);
         if self.line.version >= Version::Http11 && self.get("host").is_none() {
             return bad;
@@ -196,7 +196,7 @@ impl Head {
     }
 
     /// Whether the peer wishes the connection to stay.
-    pub(super) fn keeps_alive(&self) -> bool {
+    pub(crate) fn keeps_alive(&self) -> bool {
         let old = self.is("POST") && self.agent().is_some_and(|a| is_msie(&a) == Some(6));
         !old && self
             .connection
@@ -204,7 +204,7 @@ impl Head {
     }
 
     /// Whether the peer waits for leave to send the body (RFC 9110 section 10.1.1).
-    pub(super) fn expects_leave(&self) -> bool {
+    pub(crate) fn expects_leave(&self) -> bool {
         self.line.version >= Version::Http11
             && self
                 .get("expect")
@@ -212,13 +212,13 @@ impl Head {
     }
 
     /// Whether the peer is a browser whose error pages nginx pads.
-    pub(super) fn is_padded(&self) -> bool {
+    pub(crate) fn is_padded(&self) -> bool {
         self.agent()
             .is_some_and(|agent| is_msie(&agent).is_some() || is_chrome(&agent))
     }
 
     /// `User-Agent`.
-    pub(super) fn agent(&self) -> Option<String> {
+    pub(crate) fn agent(&self) -> Option<String> {
         self.text("user-agent")
     }
 }

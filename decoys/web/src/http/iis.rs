@@ -16,12 +16,12 @@ const MAX_QUERY: usize = 2_048;
 const MAX_URL: usize = 4_096;
 
 /// What the static file handler takes, as `Allow` says it.
-pub(super) const ALLOW: &str = "GET, HEAD, OPTIONS, TRACE";
+pub(crate) const ALLOW: &str = "GET, HEAD, OPTIONS, TRACE";
 /// What `OPTIONS` tells.
-pub(super) const PUBLIC: &str = "OPTIONS, TRACE, GET, HEAD, POST";
+pub(crate) const PUBLIC: &str = "OPTIONS, TRACE, GET, HEAD, POST";
 
 /// Whether a line of `len` bytes after `before` others is too long.
-pub(super) fn too_long(len: usize, before: usize, first: bool) -> Option<Status> {
+pub(crate) fn too_long(len: usize, before: usize, first: bool) -> Option<Status> {
     (before.saturating_add(len) > MAX_HEAD).then_some(if first {
         Status::UriTooLarge
     } else {
@@ -30,7 +30,7 @@ pub(super) fn too_long(len: usize, before: usize, first: bool) -> Option<Status>
 }
 
 /// A request line.
-pub(super) fn request_line(line: &[u8]) -> Result<Head, Refusal> {
+pub(crate) fn request_line(line: &[u8]) -> Result<Head, Refusal> {
     let verb = line.split(|b| *b == b' ').next().unwrap_or_default();
     if !lines::is_token(verb) || verb.len() == line.len() {
         return Err(Status::BadVerb.into());
@@ -58,7 +58,7 @@ pub(super) fn request_line(line: &[u8]) -> Result<Head, Refusal> {
 }
 
 /// One field line.
-pub(super) fn field(head: &mut Head, line: &[u8]) -> Result<(), Status> {
+pub(crate) fn field(head: &mut Head, line: &[u8]) -> Result<(), Status> {
     let (name, value) = lines::named(line).ok_or(Status::BadHeader)?;
     if !lines::is_token(name) {
         return Err(Status::BadHeader);
@@ -75,7 +75,7 @@ pub(super) fn field(head: &mut Head, line: &[u8]) -> Result<(), Status> {
 }
 
 /// The whole head: host and size of the body.
-pub(super) fn finish(mut head: Box<Head>) -> Result<(Box<Head>, Size), Refusal> {
+pub(crate) fn finish(mut head: Box<Head>) -> Result<(Box<Head>, Size), Refusal> {
     let refused = |status, head| {
         Err(Refusal {
             status,
@@ -158,7 +158,7 @@ fn decode(head: &mut Head) -> Option<()> {
 }
 
 /// Whether request filtering hides `head`'s page: too long, or a folder nobody may see.
-pub(super) fn is_hidden(head: &Head) -> bool {
+pub(crate) fn is_hidden(head: &Head) -> bool {
     let path = parse::latin1(&head.path).to_ascii_lowercase();
     let folders = [
         "bin",
@@ -176,7 +176,7 @@ pub(super) fn is_hidden(head: &Head) -> bool {
 }
 
 /// The page of HTTP.sys, if `status` is one that it sends: code, phrase, page.
-pub(super) fn kernel_page(status: Status) -> Option<(u16, &'static str, Vec<u8>)> {
+pub(crate) fn kernel_page(status: Status) -> Option<(u16, &'static str, Vec<u8>)> {
     let (code, phrase, heading, text) = match status {
         Status::BadVerb => (
             400,
@@ -257,7 +257,7 @@ pub(super) fn kernel_page(status: Status) -> Option<(u16, &'static str, Vec<u8>)
 }
 
 /// The page of IIS itself.
-pub(super) fn page(status: Status, moved: &str) -> (u16, &'static str, Vec<u8>) {
+pub(crate) fn page(status: Status, moved: &str) -> (u16, &'static str, Vec<u8>) {
     let (code, phrase) = line(status);
     if status == Status::MovedPermanently {
         let page = format!(
@@ -323,7 +323,7 @@ pub(super) fn page(status: Status, moved: &str) -> (u16, &'static str, Vec<u8>) 
 }
 
 /// Code and phrase of IIS.
-pub(super) const fn line(status: Status) -> (u16, &'static str) {
+pub(crate) const fn line(status: Status) -> (u16, &'static str) {
     match status {
         Status::NotAllowed => (405, "Method Not Allowed"),
         other => other.line(),

@@ -14,7 +14,7 @@ const MAX_FIELDS: u32 = 1_000;
 
 /// What became of the next line.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(crate) enum Taken {
     /// It isn't complete.
     More,
     /// It was so many bytes long; another is due.
@@ -27,9 +27,9 @@ pub(super) enum Taken {
 
 /// Why a request is refused, and as far as it was understood.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: Status,
-    pub(super) head: Option<Box<Head>>,
+pub(crate) struct Refusal {
+    pub(crate) status: Status,
+    pub(crate) head: Option<Box<Head>>,
 }
 
 impl From<Status> for Refusal {
@@ -40,7 +40,7 @@ impl From<Status> for Refusal {
 
 /// Reads a head.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     persona: Persona,
     /// Bytes of the line that are known to hold no line feed.
     seen: usize,
@@ -52,7 +52,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) const fn new(persona: Persona) -> Self {
+    pub(crate) const fn new(persona: Persona) -> Self {
         Self {
             persona,
             seen: 0,
@@ -64,7 +64,7 @@ impl Reader {
     }
 
     /// Looks at what's new in `input`, which begins where the line begins.
-    pub(super) fn read(&mut self, input: &[u8]) -> Taken {
+    pub(crate) fn read(&mut self, input: &[u8]) -> Taken {
         let fresh = input.get(self.seen..).unwrap_or_default();
         let Some(at) = fresh.iter().position(|b| *b == b'\n') else {
             self.seen = input.len();
@@ -173,24 +173,24 @@ impl Reader {
     }
 
     /// Whether nothing of a request has come.
-    pub(super) const fn is_fresh(&self) -> bool {
+    pub(crate) const fn is_fresh(&self) -> bool {
         self.head.is_none() && self.seen == 0 && self.blank == 0
     }
 }
 
 /// The parts of a request line that is split at each single space.
-pub(super) fn parts(line: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn parts(line: &[u8]) -> Vec<&[u8]> {
     line.split(|b| *b == b' ').collect()
 }
 
 /// Whether `text` is a token (RFC 9110 section 5.6.2).
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub(crate) fn is_token(text: &[u8]) -> bool {
     let is = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     !text.is_empty() && text.iter().all(is)
 }
 
 /// `HTTP/d.d`: major and minor.
-pub(super) fn version(text: &[u8]) -> Option<(u8, u8)> {
+pub(crate) fn version(text: &[u8]) -> Option<(u8, u8)> {
     match text.strip_prefix(b"HTTP/")? {
         [major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
             Some((major.saturating_sub(b'0'), minor.saturating_sub(b'0')))
@@ -200,7 +200,7 @@ pub(super) fn version(text: &[u8]) -> Option<(u8, u8)> {
 }
 
 /// A target's scheme, authority and the rest, where it's in absolute form.
-pub(super) fn absolute(target: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+pub(crate) fn absolute(target: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let at = target.windows(3).position(|w| w == b"://")?;
     let scheme = target.get(..at)?;
     let after = target.get(at.saturating_add(3)..)?;
@@ -217,7 +217,7 @@ pub(super) fn absolute(target: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 /// Path and query of a target.
-pub(super) fn cut_query(target: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn cut_query(target: &[u8]) -> (&[u8], &[u8]) {
     match target.iter().position(|b| *b == b'?') {
         Some(at) => (
             target.get(..at).unwrap_or_default(),
@@ -228,7 +228,7 @@ pub(super) fn cut_query(target: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// A percent-decoded path; nothing where an escape is none.
-pub(super) fn decode(raw: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode(raw: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(raw.len());
     let mut bytes = raw.iter();
     while let Some(&byte) = bytes.next() {
@@ -244,7 +244,7 @@ pub(super) fn decode(raw: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Host and port of an authority; nothing where the port is none.
-pub(super) fn authority(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
+pub(crate) fn authority(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let after_literal = match text.first() {
         Some(b'[') => text.iter().position(|b| *b == b']')?.checked_add(1)?,
         _ => 0,
@@ -264,7 +264,7 @@ pub(super) fn authority(text: &[u8]) -> Option<(&[u8], Option<u16>)> {
 }
 
 /// A head whose path isn't decoded yet.
-pub(super) fn head(method: &[u8], target: &[u8], version: Version) -> Head {
+pub(crate) fn head(method: &[u8], target: &[u8], version: Version) -> Head {
     Head::raw(RequestLine {
         method: method.to_vec(),
         host: None,
@@ -274,7 +274,7 @@ pub(super) fn head(method: &[u8], target: &[u8], version: Version) -> Head {
 }
 
 /// Trims spaces and tabs.
-pub(super) fn trimmed(mut value: &[u8]) -> &[u8] {
+pub(crate) fn trimmed(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }
@@ -285,7 +285,7 @@ pub(super) fn trimmed(mut value: &[u8]) -> &[u8] {
 }
 
 /// Name and value of a field line; nothing without a colon.
-pub(super) fn named(line: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn named(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = line.iter().position(|b| *b == b':')?;
     Some((
         line.get(..at)?,
@@ -294,7 +294,7 @@ pub(super) fn named(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// `Content-Length` as digits alone.
-pub(super) fn length(value: Option<&[u8]>) -> Result<u64, ()> {
+pub(crate) fn length(value: Option<&[u8]>) -> Result<u64, ()> {
     match value {
         None => Ok(0),
         Some(text) if !text.is_empty() && text.iter().all(u8::is_ascii_digit) => {

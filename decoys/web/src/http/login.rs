@@ -21,13 +21,13 @@ const USER_WORDS: &[&str] = &["user", "login", "mail", "account"];
 
 /// Somebody's claim to be somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Credentials {
-    pub(super) username: String,
-    pub(super) password: String,
+pub(crate) struct Credentials {
+    pub(crate) username: String,
+    pub(crate) password: String,
 }
 
 /// Credentials in a query or an urlencoded body.
-pub(super) fn urlencoded(input: &[u8]) -> Option<Credentials> {
+pub(crate) fn urlencoded(input: &[u8]) -> Option<Credentials> {
     pick(
         form_urlencoded::parse(input)
             .take(MAX_FIELDS)
@@ -36,7 +36,7 @@ pub(super) fn urlencoded(input: &[u8]) -> Option<Credentials> {
 }
 
 /// Credentials in a body of the given content type; a body says by itself when it's JSON.
-pub(super) fn body(content_type: &str, body: &[u8]) -> Option<Credentials> {
+pub(crate) fn body(content_type: &str, body: &[u8]) -> Option<Credentials> {
     let lower = content_type.to_ascii_lowercase();
     if lower.starts_with("multipart/") {
         let at = lower.find("boundary=")?.saturating_add("boundary=".len());
@@ -54,7 +54,7 @@ pub(super) fn body(content_type: &str, body: &[u8]) -> Option<Credentials> {
 
 /// Credentials in `Authorization`: Basic (RFC 7617), or the user of Digest (RFC 7616), whose
 /// password doesn't travel.
-pub(super) fn authorization(value: &[u8]) -> Option<Credentials> {
+pub(crate) fn authorization(value: &[u8]) -> Option<Credentials> {
     let at = value.iter().position(|b| *b == b' ')?;
     let (scheme, rest) = value.split_at_checked(at)?;
     let rest = rest.trim_ascii();

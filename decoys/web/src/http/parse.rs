@@ -17,7 +17,7 @@ const MAX_LARGE_BUFFERS: u8 = 4;
 
 /// What became of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Progress<T> {
+pub(crate) enum Progress<T> {
     /// The line isn't complete.
     More,
     /// It is, and so many bytes long.
@@ -28,14 +28,14 @@ pub(super) enum Progress<T> {
 
 /// Room in the buffers of a head, as nginx counts it: a line lies whole in one buffer.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     size: usize,
     used: usize,
     large: u8,
 }
 
 impl Room {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             size: MAX_FIRST_BUFFER,
             used: 0,
@@ -44,7 +44,7 @@ impl Room {
     }
 
     /// Whether a line of `len` bytes still fits.
-    pub(super) fn take(&mut self, len: usize) -> bool {
+    pub(crate) fn take(&mut self, len: usize) -> bool {
         let end = self.used.saturating_add(len);
         if end <= self.size {
             self.used = end;
@@ -60,14 +60,14 @@ impl Room {
     }
 
     /// Whether an unfinished line of `len` bytes can still become one that fits.
-    pub(super) const fn can_grow(len: usize) -> bool {
+    pub(crate) const fn can_grow(len: usize) -> bool {
         len < MAX_LINE
     }
 }
 
 /// Protocol versions that make a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Version {
+pub(crate) enum Version {
     /// A request line without version: the answer is a bare body.
     Http09,
     /// No persistent connections unless asked for.
@@ -78,13 +78,13 @@ pub(super) enum Version {
 
 /// A request line (RFC 9112 section 3).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct RequestLine {
-    pub(super) method: Vec<u8>,
+pub(crate) struct RequestLine {
+    pub(crate) method: Vec<u8>,
     /// Host of an absolute-form target.
-    pub(super) host: Option<Vec<u8>>,
+    pub(crate) host: Option<Vec<u8>>,
     /// Path and query as sent; begins with `/` or is empty (absolute form without path).
-    pub(super) target: Vec<u8>,
-    pub(super) version: Version,
+    pub(crate) target: Vec<u8>,
+    pub(crate) version: Version,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ enum At {
 
 /// Reads a request line.
 #[derive(Debug)]
-pub(super) struct LineParser {
+pub(crate) struct LineParser {
     at: At,
     next: usize,
     method: usize,
@@ -124,7 +124,7 @@ pub(super) struct LineParser {
 }
 
 impl LineParser {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             at: At::Method,
             next: 0,
@@ -138,12 +138,12 @@ impl LineParser {
     }
 
     /// Whether the method is known to be `HEAD`, which takes the body off every answer.
-    pub(super) fn is_head(&self, input: &[u8]) -> bool {
+    pub(crate) fn is_head(&self, input: &[u8]) -> bool {
         self.method > 0 && input.get(..self.method) == Some(b"HEAD".as_slice())
     }
 
     /// Looks at what's new in `input`.
-    pub(super) fn read(&mut self, input: &[u8]) -> Progress<RequestLine> {
+    pub(crate) fn read(&mut self, input: &[u8]) -> Progress<RequestLine> {
         while let Some(&byte) = input.get(self.next) {
             match self.step(byte) {
                 Ok(false) => self.next = self.next.saturating_add(1),
@@ -311,7 +311,7 @@ fn digit(number: u32, byte: u8) -> u32 {
 
 /// One line of a head.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     /// A field with its name in lower case.
     Named(String, Vec<u8>),
     /// A field whose name has odd characters; ignored.
@@ -332,7 +332,7 @@ enum In {
 
 /// Reads a header line.
 #[derive(Debug)]
-pub(super) struct FieldParser {
+pub(crate) struct FieldParser {
     at: In,
     next: usize,
     odd: bool,
@@ -341,7 +341,7 @@ pub(super) struct FieldParser {
 }
 
 impl FieldParser {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             at: In::Start,
             next: 0,
@@ -352,7 +352,7 @@ impl FieldParser {
     }
 
     /// Looks at what's new in `input`.
-    pub(super) fn read(&mut self, input: &[u8]) -> Progress<Field> {
+    pub(crate) fn read(&mut self, input: &[u8]) -> Progress<Field> {
         while let Some(&byte) = input.get(self.next) {
             let here = self.next;
             let after = here.saturating_add(1);
@@ -419,7 +419,7 @@ impl FieldParser {
 }
 
 /// A host as nginx takes it: lower case, without port and final dot.
-pub(super) fn host(value: &[u8]) -> Result<String, Status> {
+pub(crate) fn host(value: &[u8]) -> Result<String, Status> {
     let bad = Status::BadRequest;
     let mut end = value.len();
     let mut literal = false;
@@ -451,7 +451,7 @@ pub(super) fn host(value: &[u8]) -> Result<String, Status> {
 }
 
 /// A target's path, percent-decoded, with `.`, `..` and `//` resolved; and its query.
-pub(super) fn path(target: &[u8]) -> Result<(Vec<u8>, &[u8]), Status> {
+pub(crate) fn path(target: &[u8]) -> Result<(Vec<u8>, &[u8]), Status> {
     let whole = target
         .iter()
         .position(|b| *b == b'#')
@@ -466,7 +466,7 @@ pub(super) fn path(target: &[u8]) -> Result<(Vec<u8>, &[u8]), Status> {
 }
 
 /// A path with `.`, `..` and `//` resolved; nothing where it leads above the root.
-pub(super) fn normal(plain: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn normal(plain: &[u8]) -> Option<Vec<u8>> {
     let mut out = vec![b'/'];
     let mut parts = plain.split(|b| *b == b'/').peekable();
     while let Some(part) = parts.next() {
@@ -493,7 +493,7 @@ pub(super) fn normal(plain: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Bytes as text, each byte a character: loses nothing and never fails.
-pub(super) fn latin1(bytes: &[u8]) -> String {
+pub(crate) fn latin1(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().map(|b| char::from(*b)).collect(),
@@ -530,7 +530,7 @@ enum Chunk {
 
 impl Chunks {
     /// Where `strict`, a bare line feed ends no line.
-    pub(super) fn new(strict: bool) -> Self {
+    pub(crate) fn new(strict: bool) -> Self {
         Self {
             strict,
             ..Self::default()
@@ -543,7 +543,7 @@ impl Chunks {
     }
 
     /// Whether a chunk's size is beyond all counting.
-    pub(super) const fn is_huge(&self) -> bool {
+    pub(crate) const fn is_huge(&self) -> bool {
         self.left > u64::MAX / 2
     }
 

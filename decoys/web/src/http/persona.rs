@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// A server program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Persona {
+pub(crate) enum Persona {
     /// nginx 1.22.
     Nginx,
     /// Apache httpd 2.4 as Debian packs it.
@@ -18,7 +18,7 @@ pub(super) enum Persona {
 
 impl Persona {
     /// The server that a `Server` header names, if it names one of them.
-    pub(super) fn of(banner: &str) -> Option<Self> {
+    pub(crate) fn of(banner: &str) -> Option<Self> {
         let banner = banner.to_ascii_lowercase();
         let named = |word: &str| banner.contains(word);
         if named("apache") {
@@ -33,7 +33,7 @@ impl Persona {
     }
 
     /// Its `Server` header where the operator gave none.
-    pub(super) const fn server(self) -> &'static str {
+    pub(crate) const fn server(self) -> &'static str {
         match self {
             Self::Nginx => "nginx/1.22.1",
             Self::Apache => "Apache/2.4.71 (Debian)",
@@ -43,7 +43,7 @@ impl Persona {
     }
 
     /// Requests of one connection (`keepalive_requests`, `MaxKeepAliveRequests`).
-    pub(super) const fn requests(self) -> u32 {
+    pub(crate) const fn requests(self) -> u32 {
         match self {
             Self::Nginx => 1_000,
             Self::Apache => 100,
@@ -52,7 +52,7 @@ impl Persona {
     }
 
     /// Silence between requests.
-    pub(super) const fn keep_alive(self) -> Duration {
+    pub(crate) const fn keep_alive(self) -> Duration {
         Duration::from_secs(match self {
             Self::Nginx => 75,
             Self::Apache => 5,
@@ -62,7 +62,7 @@ impl Persona {
     }
 
     /// Silence while a head or a body is due.
-    pub(super) const fn patience(self) -> Duration {
+    pub(crate) const fn patience(self) -> Duration {
         Duration::from_secs(match self {
             Self::Nginx => 60,
             Self::Apache => 20,
@@ -72,7 +72,7 @@ impl Persona {
 
     /// Body that is taken, in bytes (`client_max_body_size`, `LimitRequestBody`,
     /// `maxAllowedContentLength`).
-    pub(super) const fn max_body(self) -> u64 {
+    pub(crate) const fn max_body(self) -> u64 {
         match self {
             Self::Nginx => 1024 * 1024,
             Self::Apache | Self::Go => 1024 * 1024 * 1024,
@@ -81,7 +81,7 @@ impl Persona {
     }
 
     /// Whether every answer waits for the body.
-    pub(super) const fn waits(self) -> bool {
+    pub(crate) const fn waits(self) -> bool {
         !matches!(self, Self::Nginx)
     }
 }

@@ -44,7 +44,7 @@ pub(crate) enum Status {
 
 impl Status {
     /// Code and phrase of the status line.
-    pub(super) const fn line(self) -> (u16, &'static str) {
+    pub(crate) const fn line(self) -> (u16, &'static str) {
         match self {
             Self::MovedPermanently => (301, "Moved Permanently"),
             Self::BadRequest
@@ -75,7 +75,7 @@ impl Status {
     }
 
     /// The page nginx builds, `padded` for browsers that hide short error pages.
-    pub(super) fn page(self, server: &str, padded: bool) -> Vec<u8> {
+    pub(crate) fn page(self, server: &str, padded: bool) -> Vec<u8> {
         let (code, phrase) = self.line();
         let (title, detail) = match self {
             Self::HeaderTooLarge => (

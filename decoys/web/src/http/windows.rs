@@ -1,0 +1,209 @@
+//! Logins by the means of Windows in a field of HTTP: NTLM (MS-NTHT), Negotiate (RFC 4559), Kerberos,
+//! beside Basic and Digest.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use coalmine_core::{Bird, Seed, Timestamp};
+use coalmine_wire::accept::{Acceptor, Login, Step};
+use coalmine_wire::kerberos::ApReq;
+use coalmine_wire::ntlmssp::{Negotiate, Target, Version};
+use coalmine_wire::spnego::Mech;
+
+use super::login::{self, Credentials};
+
+/// Longest token that is decoded; HTTP.sys takes heads of 16 KiB.
+const MAX_TOKEN: usize = 16 * 1024;
+/// Between 1601 and 1970, in 100 ns.
+const FILETIME_EPOCH: u64 = 116_444_736_000_000_000;
+
+const IN_DOMAIN: &[Mech] = &[Mech::MsKerberos, Mech::Kerberos, Mech::Ntlm];
+const ALONE: &[Mech] = &[Mech::Ntlm];
+
+/// The machine that asks for logins.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    target: Target,
+    mechs: &'static [Mech],
+}
+
+impl Host {
+    /// `bird` as a Windows.
+    pub(crate) fn of(bird: &Bird) -> Self {
+        let (major, minor, build) = bird.machine.system.windows_version();
+        let version = Version {
+            major,
+            minor,
+            build,
+        };
+        let domain = bird.domain_names();
+        Self {
+            target: Target::windows(&bird.netbios_name(), &bird.dns_name(), domain, version),
+            mechs: if domain.is_some() { IN_DOMAIN } else { ALONE },
+        }
+    }
+}
+
+/// One connection's side of the conversation: NTLM authenticates connections, not requests.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    host: Host,
+    seed: Seed,
+    begun: u32,
+    acceptor: Option<Acceptor>,
+}
+
+/// What a request's field comes to.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// The conversation goes on with this challenge.
+    Continue(String),
+    /// A password in the clear.
+    Basic(Credentials),
+    /// The user of a Digest.
+    Digest(String),
+    /// A response to a challenge.
+    Ntlm(Box<Login>),
+    /// A ticket.
+    Kerberos(ApReq),
+    /// Nothing that's known, or a token that is none.
+    Unknown,
+}
+
+impl Gate {
+    pub(crate) fn new(host: &Host, seed: &Seed) -> Self {
+        Self {
+            host: host.clone(),
+            seed: seed.derive("windows login"),
+            begun: 0,
+            acceptor: None,
+        }
+    }
+
+    /// The value of `Authorization` or `Proxy-Authorization`.
+    pub(crate) fn hear(&mut self, value: &[u8], now: Timestamp) -> Attempt {
+        let (scheme, rest) = split(value);
+        if let Some(found) = login::authorization(value) {
+            return match scheme.eq_ignore_ascii_case("digest") {
+                true => Attempt::Digest(found.username),
+                false => Attempt::Basic(found),
+            };
+        }
+        let word = ["Negotiate", "NTLM", "Kerberos"]
+            .into_iter()
+            .find(|word| scheme.eq_ignore_ascii_case(word));
+        let (Some(word), Some(token)) = (word, decode(rest)) else {
+            return Attempt::Unknown;
+        };
+        if word == "Kerberos" {
+            return ApReq::parse(&token).map_or(Attempt::Unknown, Attempt::Kerberos);
+        }
+        let mut acceptor = match self.acceptor.take() {
+            // A first message begins anew.
+            Some(acceptor) if Negotiate::parse(&token).is_err() => acceptor,
+            _ => {
+                self.begun = self.begun.saturating_add(1);
+                let challenge = self.seed.take(&format!("challenge {}", self.begun));
+                Acceptor::new(self.host.target.clone(), challenge, self.host.mechs)
+            }
+        };
+        let micros = u64::try_from(now.micros()).unwrap_or_default();
+        let filetime = micros.saturating_mul(10).saturating_add(FILETIME_EPOCH);
+        match acceptor.token(&token, filetime) {
+            Ok(Step::Continue(answer)) => {
+                self.acceptor = Some(acceptor);
+                Attempt::Continue(format!("{word} {}", STANDARD.encode(answer)))
+            }
+            Ok(Step::Login(login)) => Attempt::Ntlm(Box::new(login)),
+            Ok(Step::Kerberos(request)) => Attempt::Kerberos(request),
+            Err(_) => Attempt::Unknown,
+        }
+    }
+}
+
+/// The scheme, and what follows it.
+pub(crate) fn split(value: &[u8]) -> (&str, &[u8]) {
+    let value = value.trim_ascii();
+    let at = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
+    let (scheme, rest) = value.split_at_checked(at).unwrap_or((value, &[]));
+    (
+        std::str::from_utf8(scheme).unwrap_or_default(),
+        rest.trim_ascii(),
+    )
+}
+
+/// NTLM's first message in a field, which names the client's machine now and then.
+pub(crate) fn negotiate(value: &[u8]) -> Option<Negotiate> {
+    Negotiate::parse(&decode(split(value).1)?).ok()
+}
+
+fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    if text.len() > MAX_TOKEN {
+        return None;
+    }
+    STANDARD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate() -> Gate {
+        let bird = Bird::sample();
+        Gate::new(&Host::of(&bird), &bird.seed)
+    }
+
+    fn hear(gate: &mut Gate, value: &str) -> Attempt {
+        gate.hear(value.as_bytes(), Timestamp::from_secs(1_790_000_000))
+    }
+
+    #[test]
+    fn each_first_message_is_challenged_anew() {
+        let mut gate = gate();
+        let first = "NTLM TlRMTVNTUAABAAAABoIIAAAAAAAAAAAAAAAAAAAAAAA=";
+        let mut challenge = || match hear(&mut gate, first) {
+            Attempt::Continue(answer) => answer,
+            other => panic!("{other:?}"),
+        };
+        let (one, two) = (challenge(), challenge());
+        assert!(one.starts_with("NTLM TlRMTVNTUAACAAAA"), "{one}");
+        assert_ne!(one, two);
+        let token = STANDARD.decode(one.split_once(' ').unwrap().1).unwrap();
+        // Target name in OEM letters behind the version of Server 2019.
+        assert_eq!(token[48..52], [10, 0, 0x63, 0x45]);
+        assert_eq!(token[56..64], *b"FILES-02");
+    }
+
+    #[test]
+    fn what_is_no_token_is_unknown() {
+        for value in [
+            "",
+            "Negotiate",
+            "NTLM !",
+            "NTLM AAAA",
+            "Kerberos AAAA",
+            "CredSSP AAAA",
+            "Basic x",
+            // NTLM's last message without a challenge before it.
+            "NTLM TlRMTVNTUAADAAAA",
+        ] {
+            assert!(
+                matches!(hear(&mut gate(), value), Attempt::Unknown),
+                "{value}"
+            );
+        }
+        let long = format!("NTLM {}", "A".repeat(MAX_TOKEN + 4));
+        assert!(matches!(hear(&mut gate(), &long), Attempt::Unknown));
+    }
+
+    #[test]
+    fn passwords_and_digests_are_told_apart() {
+        match hear(&mut gate(), "basic YWRtaW46aHVudGVyMg==") {
+            Attempt::Basic(found) => {
+                assert_eq!((&*found.username, &*found.password), ("admin", "hunter2"));
+            }
+            other => panic!("{other:?}"),
+        }
+        let digest = hear(&mut gate(), "Digest username=\"anna\", realm=\"x\"");
+        assert!(matches!(digest, Attempt::Digest(user) if user == "anna"));
+    }
+}
