@@ -40,3 +40,4 @@ mod tn3270;
 mod token_documents;
 mod tokens;
 mod vnc;
+mod winrm;
