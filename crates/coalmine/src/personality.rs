@@ -90,17 +90,17 @@ pub static PERSONALITIES: &[Personality] = &[
     },
     Personality {
         id: "windows-server-2019",
-        doc: "A Windows server as it was installed, with IIS.",
+        doc: "A Windows server with IIS, Remote Desktop and remote management.",
         prefix: "srv",
         everything: false,
-        toml: "system = 'windows-server-2019'\n[portscan]\n[http]\nskin = 'iisStart'\n",
+        toml: "system = 'windows-server-2019'\n[portscan]\n[http]\nskin = 'iisStart'\n[rdp]\n[winrm]\n",
     },
     Personality {
         id: "windows-server-2022",
         doc: "The same, three years newer.",
         prefix: "srv",
         everything: false,
-        toml: "system = 'windows-server-2022'\n[portscan]\n[http]\nskin = 'iisStart'\n",
+        toml: "system = 'windows-server-2022'\n[portscan]\n[http]\nskin = 'iisStart'\n[rdp]\n[winrm]\n",
     },
     Personality {
         id: "windows-dc",
@@ -111,10 +111,10 @@ pub static PERSONALITIES: &[Personality] = &[
     },
     Personality {
         id: "windows-sql",
-        doc: "A Windows server with a database of SQL Server and Remote Desktop.",
+        doc: "A Windows server with a database of SQL Server, Remote Desktop and remote management.",
         prefix: "sql",
         everything: false,
-        toml: "system = 'windows-server-2019'\n[portscan]\n[mssql]\nversion = '2019'\n[rdp]\n",
+        toml: "system = 'windows-server-2019'\n[portscan]\n[mssql]\nversion = '2019'\n[rdp]\n[winrm]\n",
     },
     Personality {
         id: "cisco-router",
