@@ -190,7 +190,7 @@ fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
             .any(|f| f.starts_with("bird[0].name: must be 1 to 63 letters")),
         "{found:#?}"
     );
-    assert_eq!(found.len(), 12, "{found:#?}");
+    assert_eq!(found.len(), 14, "{found:#?}");
 }
 
 #[test]
