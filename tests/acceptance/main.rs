@@ -37,6 +37,7 @@ mod tcpbanner;
 mod telnet;
 mod tftp;
 mod tn3270;
+mod token_api;
 mod token_documents;
 mod tokens;
 mod vnc;

@@ -242,6 +242,34 @@ impl Client {
             .map(|answer| answer.canarytoken)
     }
 
+    /// The same with files to start from: parameter, name, bytes.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn create_token_from(
+        &self,
+        kind: &str,
+        memo: &str,
+        params: &[(&str, &str)],
+        files: &[(&str, &str, &[u8])],
+    ) -> Result<Token> {
+        #[derive(Deserialize)]
+        struct Answer {
+            canarytoken: Token,
+        }
+        let path = "canarytoken/create";
+        let mut all = vec![("kind", kind), ("memo", memo)];
+        all.extend_from_slice(params);
+        let (content_type, body) = form_data(&all, files);
+        let request = self
+            .agent
+            .post(self.url(path))
+            .header("X-Canary-Auth-Token", &self.key)
+            .header("Content-Type", content_type);
+        self.answer::<Answer>(path, request.send(&body[..]))
+            .map(|answer| answer.canarytoken)
+    }
+
     /// The file of a token, for kinds that have one.
     ///
     /// # Errors
@@ -365,6 +393,46 @@ impl Client {
     }
 }
 
+/// A body of `multipart/form-data` (RFC 7578) and its type.
+fn form_data(params: &[(&str, &str)], files: &[(&str, &str, &[u8])]) -> (String, Vec<u8>) {
+    let holds = |boundary: &str| {
+        let within = |bytes: &[u8]| {
+            bytes
+                .windows(boundary.len())
+                .any(|w| w == boundary.as_bytes())
+        };
+        params.iter().any(|(_, value)| within(value.as_bytes()))
+            || files.iter().any(|(_, _, bytes)| within(bytes))
+    };
+    // One that stands in none of the values.
+    let boundary = (0_u64..)
+        .map(|n| format!("----form-{n:016x}"))
+        .find(|boundary| !holds(boundary))
+        .unwrap_or_default();
+    let safe = |name: &str| -> String {
+        let kept = name.chars().filter(|c| !c.is_control() && *c != '"');
+        kept.collect()
+    };
+    let mut body = Vec::new();
+    let mut part = |disposition: String, value: &[u8]| {
+        let head = format!("--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(value);
+        body.extend_from_slice(b"\r\n");
+    };
+    for (name, value) in params {
+        part(format!("name=\"{}\"", safe(name)), value.as_bytes());
+    }
+    for (name, file, bytes) in files {
+        part(
+            format!("name=\"{}\"; filename=\"{}\"", safe(name), safe(file)),
+            bytes,
+        );
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    (format!("multipart/form-data; boundary={boundary}"), body)
+}
+
 /// The envelope decides, not the status: `{"result": "success"}` or `{"message": ..}`.
 fn decode<T: DeserializeOwned>(path: &str, body: &[u8]) -> Result<T> {
     let unexpected = |problem: String| ClientError::Unexpected {
@@ -401,6 +469,22 @@ fn ini_value<'a>(ini: &'a str, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forms_with_files_are_parted_by_what_stands_in_none_of_them() {
+        let (kind, body) = form_data(
+            &[("memo", "a ----form-0000000000000000")],
+            &[("doc", "a\"b\r\n.docx", b"\0\xff")],
+        );
+        assert_eq!(
+            kind,
+            "multipart/form-data; boundary=----form-0000000000000001"
+        );
+        let wanted = b"------form-0000000000000001\r\nContent-Disposition: form-data; name=\"memo\"\r\n\r\n\
+            a ----form-0000000000000000\r\n------form-0000000000000001\r\nContent-Disposition: form-data; \
+            name=\"doc\"; filename=\"ab.docx\"\r\n\r\n\0\xff\r\n------form-0000000000000001--\r\n";
+        assert_eq!(body, wanted);
+    }
 
     #[test]
     fn the_envelope_decides() {

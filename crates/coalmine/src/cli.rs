@@ -176,14 +176,15 @@ enum TokensCommand {
     #[command(after_help = "Examples:\n  \
         coalmine tokens create http --memo 'link in the wiki of the finance team'\n  \
         coalmine tokens create dns --memo 'host name in old backup script'\n  \
-        coalmine tokens create http --memo 'quiet one' --with browser_scanner_enabled=false")]
+        coalmine tokens create http --memo 'quiet one' --with browser_scanner_enabled=false\n  \
+        coalmine tokens create doc-msword --memo 'finance share' --with doc=plan.docx --out q3.docx")]
     Create {
         /// Kind of token, e.g. http, dns; an unknown one lists all.
         kind: String,
         /// Where you put it: you'll read this when somebody touches it.
         #[arg(long)]
         memo: String,
-        /// What the kind asks for, NAME=VALUE; may be given several times.
+        /// What the kind asks for, NAME=VALUE, for files NAME=PATH; may be given several times.
         #[arg(long = "with", value_name = "NAME=VALUE", value_parser = remote::pair)]
         with: Vec<(String, String)>,
         /// Save the token's file, for kinds that have one.

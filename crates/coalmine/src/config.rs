@@ -14,6 +14,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use coalmine_console::channels::SourceFiles;
 use coalmine_core::settings::Fault;
 use coalmine_core::{DecoyKind, Machine};
 use coalmine_sensor::PortscanSettings;
@@ -74,6 +75,8 @@ pub struct TokensPart {
     pub http_port: Option<u16>,
     /// Port of the DNS channel before the shift; `None` turns it off.
     pub dns_port: Option<u16>,
+    /// Files about the addresses of those who touch tokens.
+    pub sources: SourceFiles,
 }
 
 /// One `[[bird]]`.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use coalmine_client::{Client, ClientError};
-use coalmine_core::token::Reach;
+use coalmine_core::token::{Reach, Takes};
 
 use crate::folder::Folder;
 use crate::registry;
@@ -95,13 +95,27 @@ pub fn create_token(
     let Some(known) = registry::tokens().iter().find(|known| known.id == kind) else {
         bail!("there is no token kind {kind:?}; there are:\n{}", kinds());
     };
-    let params: Vec<(&str, &str)> = with.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    let token = client
-        .create_token(kind, memo, &params)
-        .map_err(|error| match error {
-            ClientError::Refused(message) => anyhow::anyhow!("{message}{}", asks(known)),
-            other => other.into(),
-        })?;
+    let mut params: Vec<(&str, &str)> = Vec::new();
+    let mut files = Vec::new();
+    for (name, value) in with {
+        let asked = known.asks.iter().find(|asked| asked.name == name);
+        match asked.map(|asked| asked.takes) {
+            Some(Takes::File { .. }) => {
+                let bytes = fs::read(value).with_context(|| format!("read {value}"))?;
+                files.push((name.as_str(), value.as_str(), bytes));
+            }
+            _ => params.push((name, value)),
+        }
+    }
+    let files: Vec<(&str, &str, &[u8])> = files.iter().map(|(n, f, b)| (*n, *f, &b[..])).collect();
+    let made = match files.is_empty() {
+        true => client.create_token(kind, memo, &params),
+        false => client.create_token_from(kind, memo, &params, &files),
+    };
+    let token = made.map_err(|error| match error {
+        ClientError::Refused(message) => anyhow::anyhow!("{message}{}", asks(known)),
+        other => other.into(),
+    })?;
     terminal::line(&format!("token     {}", token.canarytoken));
     terminal::line(&format!("url       {}", token.url));
     terminal::line(&format!("hostname  {}", token.hostname));

@@ -179,6 +179,7 @@ async fn start(
             token_http: channel(config.tokens.http_port),
             token_dns: channel(config.tokens.dns_port),
             token_others: Others::default(),
+            token_sources: config.tokens.sources.clone(),
             reverse_lookups: config.console.reverse_lookups,
             version: VERSION,
         },

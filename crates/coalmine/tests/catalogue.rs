@@ -118,7 +118,7 @@ fn missing() -> BTreeSet<String> {
 }
 
 /// Optional fields of ours that the catalogue doesn't know.
-const BEYOND: &[&str] = &["NTLM_HASH"];
+const BEYOND: &[&str] = &["NTLM_HASH", "ip_blocklist"];
 
 #[test]
 fn what_is_there_is_as_the_catalogue_says() {

@@ -67,6 +67,8 @@ pub struct ConsoleConfig {
     pub token_dns: Option<SocketAddr>,
     /// Channels that not every installation has.
     pub token_others: channels::Others,
+    /// What is known of those who touch tokens.
+    pub token_sources: channels::SourceFiles,
     /// Whether sources are looked up in the reverse DNS.
     pub reverse_lookups: bool,
     /// Program version.
@@ -113,6 +115,7 @@ pub async fn start(
 ) -> Result<Running, ConsoleError> {
     let files = Files::in_dir(&config.dir);
     let tls = tls(&config, &files)?;
+    let sources = channels::Sources::read(&config.token_sources)?;
     let store = Store::open(&config.store)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|cause| {
         let doing = format!("listen on {}", config.listen);
@@ -135,7 +138,7 @@ pub async fn start(
         stop: watch::Sender::new(false),
     });
     let stopping = console.stop.subscribe();
-    let mut background = channels.start(&console);
+    let mut background = channels.start(&console, sources);
     background.push(tokio::spawn(watchdog::run(Arc::clone(&console))));
     if reverse_lookups {
         background.push(tokio::spawn(reverse::run(Arc::clone(&console))));

@@ -101,6 +101,13 @@ const EVENT_FIELDS: &[Field] = &[
         || json!({"country": "NL"}),
     ),
     field(
+        "ip_blocklist",
+        Shape::Object,
+        true,
+        "Whether the source is on a list of Tor exits, VPNs or proxies, if such lists are configured.",
+        || json!({"is_proxy": false, "is_tor": true, "is_vpn": false}),
+    ),
+    field(
         "additional_info",
         Shape::Object,
         true,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use coalmine_console::channels::SourceFiles;
 use coalmine_core::machine::{Domain, Machine, System};
 use coalmine_core::settings::{Fault, FilePath, Setting};
 use coalmine_core::{Bird, DecoyKind};
@@ -51,6 +52,10 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
         "public_address",
         "http_port",
         "dns_port",
+        "geoip_database",
+        "tor_list",
+        "vpn_list",
+        "proxy_list",
     ];
     let tokens = root.table("tokens", &known, |s| TokensPart {
         address: s
@@ -63,6 +68,12 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
             .unwrap_or(ground.public_address),
         http_port: off_at_zero(s.port("http_port").unwrap_or(TOKEN_HTTP_PORT)),
         dns_port: off_at_zero(s.port("dns_port").unwrap_or(TOKEN_DNS_PORT)),
+        sources: SourceFiles {
+            geoip: s.file("geoip_database", &ground.folder),
+            tor: s.file("tor_list", &ground.folder),
+            vpn: s.file("vpn_list", &ground.folder),
+            proxy: s.file("proxy_list", &ground.folder),
+        },
     });
     let birds = birds(&file, ground, faults);
     Some(Config {
@@ -614,6 +625,15 @@ impl<'a> Section<'a> {
             system: system.unwrap_or_default(),
             domain,
         }
+    }
+
+    /// A file that must be there; its path begins at `folder`.
+    fn file(&mut self, key: &str, folder: &Path) -> Option<PathBuf> {
+        let path = folder.join(self.text(key).filter(|path| !path.is_empty())?);
+        if !path.is_file() {
+            self.fault(key, format!("there is no file {}", path.display()));
+        }
+        Some(path)
     }
 
     fn certificate(&mut self, folder: &Path) -> Option<Certificate> {

@@ -65,6 +65,10 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
                     "public_address": address("What names in the zone resolve to."),
                     "http_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": TOKEN_HTTP_PORT, "description": "Port of the HTTP channel; 0 turns it off."},
                     "dns_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": TOKEN_DNS_PORT, "description": "Port of the DNS channel; 0 turns it off."},
+                    "geoip_database": text("A database of places (.mmdb); events then say where sources are."),
+                    "tor_list": text("A file with addresses of Tor's exits, a line each; events then say whether sources are among them."),
+                    "vpn_list": text("The same of VPNs."),
+                    "proxy_list": text("The same of open proxies."),
                 },
             },
             "bird": {

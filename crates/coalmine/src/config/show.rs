@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use coalmine_console::channels::SourceFiles;
 use coalmine_core::settings::Setting;
 use coalmine_sensor::PortscanSettings;
 use serde_json::Value;
@@ -43,7 +44,7 @@ fn tokens(config: &Config) -> String {
          # Zone of DNS tokens and host of token URLs: delegate it to public_address.\nzone = {}\n\
          # Zone of names that don't exist, for documents whose reader should find nothing.\n{}\n\
          # What names in the zone resolve to.\npublic_address = {}\n\
-         # 0 turns a channel off.\nhttp_port = {}\ndns_port = {}\n",
+         # 0 turns a channel off.\nhttp_port = {}\ndns_port = {}\n{}",
         value(&part.address.to_string().into()),
         value(&part.zone.clone().into()),
         match &part.nx_zone {
@@ -53,7 +54,28 @@ fn tokens(config: &Config) -> String {
         value(&part.public_address.to_string().into()),
         part.http_port.unwrap_or(0),
         part.dns_port.unwrap_or(0),
+        sources(&part.sources),
     )
+}
+
+fn sources(files: &SourceFiles) -> String {
+    let mut text = "# Files about the addresses of those who touch tokens.\n".to_owned();
+    for (key, file) in [
+        ("geoip_database", &files.geoip),
+        ("tor_list", &files.tor),
+        ("vpn_list", &files.vpn),
+        ("proxy_list", &files.proxy),
+    ] {
+        let _ = match file {
+            Some(file) => writeln!(
+                text,
+                "{key} = {}",
+                value(&file.display().to_string().into())
+            ),
+            None => writeln!(text, "# {key} = \"\""),
+        };
+    }
+    text
 }
 
 fn bird(bird: &BirdPart) -> String {

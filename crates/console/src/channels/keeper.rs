@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
     use crate::channels::tests::{KINDS, WEB, config};
-    use crate::channels::{bind, places};
+    use crate::channels::{Sources, bind, places};
     use crate::{Catalogue, Console};
 
     static EVENT: EventKind = token::event_kind(&[Logtype {
@@ -138,7 +138,7 @@ mod tests {
             })
             .await
             .unwrap();
-        let tasks = bound.start(&console);
+        let tasks = bound.start(&console, Sources::default());
         let port = console.config.token_http.unwrap().port();
         let url = format!("http://127.0.0.1:{port}/about/{id}/plan.html");
 

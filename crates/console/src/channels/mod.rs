@@ -10,6 +10,7 @@ mod http;
 pub mod ignore;
 mod keeper;
 mod slots;
+mod sources;
 mod touch;
 
 use std::io;
@@ -26,6 +27,8 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::serve::ConsoleConfig;
 
+pub use sources::SourceFiles;
+pub(crate) use sources::Sources;
 use touch::{Keeper, Touches};
 
 /// How long after its arrival the earliest answer to a request leaves.
@@ -124,17 +127,19 @@ pub async fn bind(config: &mut ConsoleConfig) -> Bound {
 }
 
 impl Bound {
-    /// Starts answering. The tasks run until they're aborted.
-    pub fn start(self, console: &Shared) -> Vec<JoinHandle<()>> {
-        self.serve(Arc::clone(console), console.catalogue.tokens)
+    /// Starts answering; `sources` says what is known of those who touch. The tasks run until
+    /// they're aborted.
+    pub(crate) fn start(self, console: &Shared, sources: Sources) -> Vec<JoinHandle<()>> {
+        self.serve(Arc::clone(console), console.catalogue.tokens, sources)
     }
 
     fn serve<K: Keeper>(
         self,
         keeper: K,
         kinds: &'static [&'static TokenKind],
+        sources: Sources,
     ) -> Vec<JoinHandle<()>> {
-        let touches = Arc::new(Touches::new(keeper, kinds));
+        let touches = Arc::new(Touches::new(keeper, kinds, sources));
         let mut tasks = Vec::new();
         if let Some(listener) = self.http_listener {
             tasks.push(tokio::spawn(http::serve(listener, Arc::clone(&touches))));

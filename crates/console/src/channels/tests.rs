@@ -51,6 +51,13 @@ static PAGE_KIND: TokenKind = kind("page", 17017, &[TokenChannel::Http], |_, hit
         return Trip::silent(Answer::Plain);
     };
     match hit.rest {
+        "mine.html" | "other.html" => Trip::alert(
+            Map::from_iter([(
+                "cloned_site".to_owned(),
+                format!("https://{}", hit.rest).into(),
+            )]),
+            Answer::Redirect("https://example.com/".to_owned()),
+        ),
         "image.png" => Trip::alert(Map::new(), Answer::Upload("image")),
         "none.png" => Trip::alert(Map::new(), Answer::Upload("none")),
         "manifest.json" => Trip::silent(Answer::Full {
@@ -130,7 +137,16 @@ impl Keeper for Memory {
             kind: kind.to_owned(),
             memo: String::new(),
             fields: Map::new(),
-            params: BTreeMap::new(),
+            params: BTreeMap::from([
+                (
+                    "clonedsite_ignorelist".to_owned(),
+                    "^https://mine\\.".to_owned(),
+                ),
+                (
+                    "clonedsite_ignorelist_enabled".to_owned(),
+                    "true".to_owned(),
+                ),
+            ]),
         })
     }
 
@@ -163,14 +179,19 @@ pub(super) struct Bench {
 }
 
 pub(super) fn bench(delay: Duration) -> Bench {
+    bench_with_root(delay, None)
+}
+
+/// The same with a page at the root.
+pub(super) fn bench_with_root(delay: Duration, root: Option<&str>) -> Bench {
     let seen = Arc::default();
     let memory = Memory {
         delay,
         seen: Arc::clone(&seen),
-        root: None,
+        root: root.map(str::to_owned),
     };
     Bench {
-        touches: Arc::new(Touches::new(memory, KINDS)),
+        touches: Arc::new(Touches::new(memory, KINDS, Sources::default())),
         seen,
     }
 }
@@ -203,6 +224,7 @@ pub(super) fn config(http: &str, dns: &str) -> ConsoleConfig {
         nx_zone: None,
         public_address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
         token_others: Others::default(),
+        token_sources: SourceFiles::default(),
         token_http: http.parse().ok(),
         token_dns: dns.parse().ok(),
         reverse_lookups: false,

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{PATIENCE, ignore};
+use super::{PATIENCE, Sources, ignore};
 
 /// Touches being remembered at once, both channels together.
 const MAX_PENDING: usize = 1024;
@@ -79,14 +79,16 @@ pub(super) enum What {
 pub(super) struct Touches<K> {
     keeper: K,
     kinds: &'static [&'static TokenKind],
+    sources: Sources,
     pending: Arc<Semaphore>,
 }
 
 impl<K: Keeper> Touches<K> {
-    pub fn new(keeper: K, kinds: &'static [&'static TokenKind]) -> Self {
+    pub fn new(keeper: K, kinds: &'static [&'static TokenKind], sources: Sources) -> Self {
         Self {
             keeper,
             kinds,
+            sources,
             pending: Arc::new(Semaphore::new(MAX_PENDING)),
         }
     }
@@ -141,7 +143,9 @@ impl<K: Keeper> Touches<K> {
             // The only writer of this cell.
             let _ = answer.set(told);
             if trip.alert && !ignore::is_harmless(&token, &trip.fields) {
-                self.keeper.record(sighting(kind, token, trip, touch)).await;
+                let about = self.sources.fields(touch.src.ip);
+                let sighting = sighting(kind, token, trip, touch, about);
+                self.keeper.record(sighting).await;
             }
             return;
         }
@@ -276,10 +280,17 @@ fn rest<'a>(path: &'a str, id: &TokenId) -> &'a str {
     }
 }
 
-/// What the engine gets: the channel's fields, the kind's, and those that every token event has.
-fn sighting(kind: &'static TokenKind, token: Token, trip: Trip, touch: Touch) -> Sighting {
+/// What the engine gets: the channel's fields, what is known of the source, the kind's, and those that every token event has.
+fn sighting(
+    kind: &'static TokenKind,
+    token: Token,
+    trip: Trip,
+    touch: Touch,
+    about: Map<String, Value>,
+) -> Sighting {
     let channel = touch.what.channel();
     let mut fields = touch.what.fields();
+    fields.extend(about);
     fields.extend(trip.fields);
     put(&mut fields, "type", kind.id);
     put(&mut fields, "kind", kind.id);

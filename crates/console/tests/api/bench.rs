@@ -481,6 +481,7 @@ pub fn config(dir: &std::path::Path) -> ConsoleConfig {
         token_http: "127.0.0.1:80".parse().ok(),
         token_dns: None,
         token_others: coalmine_console::channels::Others::default(),
+        token_sources: coalmine_console::channels::SourceFiles::default(),
         reverse_lookups: false,
         version: "0.0.0",
     }

@@ -60,6 +60,8 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
     let params: BTreeMap<String, String> = kind
         .asks
         .iter()
+        // The Python client sends a file's path too.
+        .filter(|asked| !matches!(asked.takes, Wants::File { .. }))
         .filter_map(|asked| Some((asked.name.to_owned(), ask.text(asked.name)?.to_owned())))
         .collect();
     let files: BTreeMap<String, Upload> = kind

@@ -537,6 +537,26 @@ fn names_of_the_other_zone_do_not_exist_but_the_zone_does() {
     assert!(self::zone().with_nx(Some("192.0.2.1")).is_err());
 }
 
+#[test]
+fn domains_of_ones_own_are_zones_like_the_first_and_come_and_go() {
+    let zone = zone();
+    let name = format!("{WEB}.docs.example.org");
+    let code = |zone: &Zone| {
+        let (_, answer, named) = ask(zone, &question(&name, RecordType::A));
+        (answer.metadata.response_code, answer.answers.len(), named)
+    };
+    assert_eq!(code(&zone), (ResponseCode::Refused, 0, false));
+    zone.set_domains(&["docs.example.org".to_owned(), "192.0.2.1".to_owned()]);
+    assert_eq!(code(&zone), (ResponseCode::NoError, 1, true));
+    let (_, soa, _) = ask(&zone, &question("docs.example.org", RecordType::SOA));
+    assert_eq!(
+        soa.answers[0].name,
+        Name::from_ascii("docs.example.org.").unwrap()
+    );
+    zone.set_domains(&[]);
+    assert_eq!(code(&zone), (ResponseCode::Refused, 0, false));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_kind_may_say_that_there_is_no_such_name() {
     let bench = bench(Duration::ZERO);

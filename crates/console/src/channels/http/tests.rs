@@ -7,7 +7,7 @@ use super::answer::PIXEL;
 use super::*;
 use crate::channels::FLOOR;
 use crate::channels::tests::{
-    AWAY, Bench, DNS, NONE, OFF, PAGE, PAGE_KEY, WEB, bench, local, peer,
+    AWAY, Bench, DNS, NONE, OFF, PAGE, PAGE_KEY, WEB, bench, bench_with_root, local, peer,
 };
 
 fn talker() -> Talker {
@@ -357,6 +357,34 @@ async fn a_kind_may_answer_with_an_uploaded_file_or_a_whole_answer_of_its_own() 
     assert_eq!(alone(&options).await.0, own, "also to a preflight");
     let none = "HTTP/1.1 304 Not Modified\r\nServer: nginx\r\nConnection: keep-alive\r\n\r\n";
     assert_eq!(alone(&ask("nothing")).await, (none.to_owned(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_known_to_be_harmless_is_answered_as_always_and_is_no_event() {
+    for (page, expected) in [("mine.html", 0), ("other.html", 1)] {
+        let ask = format!("GET /{PAGE}/{page} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let (answer, events) = alone(&ask).await;
+        assert!(answer.contains("Location: https://example.com/\r\n"));
+        assert_eq!(events, expected, "{page}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_root_may_show_a_page_and_nothing_else_does() {
+    let bench = bench_with_root(Duration::ZERO, Some("<h1>Docs"));
+    for (path, host) in [
+        ("/", "tokens.example.com"),
+        ("/?a=b", &format!("{WEB}.example")),
+    ] {
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let answer = talk(&bench, ask.as_bytes()).await;
+        assert!(answer.ends_with("Content-Type: text/html\r\nContent-Length: 8\r\nConnection: keep-alive\r\nCache-Control: no-store\r\nAccess-Control-Allow-Origin: *\r\n\r\n<h1>Docs"), "{answer}");
+    }
+    assert_eq!(bench.events().len(), 1, "the token in the host's name");
+    for path in ["/index.html", &format!("/{WEB}")] {
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(talk(&bench, ask.as_bytes()).await.ends_with(&pixel()));
+    }
 }
 
 #[tokio::test(start_paused = true)]
