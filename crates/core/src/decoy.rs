@@ -413,6 +413,15 @@ impl Out {
         self.bytes.extend_from_slice(bytes.as_ref());
     }
 
+    /// Says `bytes`, which stay where they are if nothing was said before: for long answers.
+    pub fn send_whole(&mut self, bytes: Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = bytes;
+        } else {
+            self.bytes.extend_from_slice(&bytes);
+        }
+    }
+
     /// Reports `event`.
     pub fn see<E: Event>(&mut self, event: &E) {
         self.seen.push(Seen::new(event));

@@ -8,6 +8,7 @@ pub mod decoy;
 pub mod event;
 pub mod machine;
 pub mod passwords;
+pub mod scan;
 pub mod seed;
 pub mod settings;
 pub mod sighting;

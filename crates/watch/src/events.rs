@@ -1,6 +1,7 @@
 //! What can be seen on the wire, as the catalogue names it.
 
 use coalmine_core::decoy::Seen;
+pub use coalmine_core::scan::HostPortScan;
 use coalmine_core::{Event, EventKind};
 
 use crate::packet::{Flags, Ip, Tcp};
@@ -13,21 +14,6 @@ pub static KINDS: &[&EventKind] = &[
     NmapXmasScan::KIND,
     NmapFinScan::KIND,
 ];
-
-coalmine_core::event! {
-    /// One source tried many ports of one bird.
-    pub struct HostPortScan: "hostportscan", "Host Port Scan", [
-        5003 "one source, one bird",
-        5001 "SYN to a single closed port",
-        5002 "network scan",
-        5009 "RunFinger scan",
-        5011 "RunFinger dialect",
-        5012 "RunFinger LANMAN",
-    ] {
-        /// The ports in the order in which they were tried, joined by commas.
-        ports: String => "ports" = "443,80,256,1720,445",
-    }
-}
 
 coalmine_core::event! {
     /// A source touched TCP ports of a bird. No alert in itself and never an incident: the Console

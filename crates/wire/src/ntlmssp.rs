@@ -84,7 +84,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// What Samba sends, if asked (`auth/ntlmssp/ntlmssp_server.c` names it "what Windows returns").
+    /// What Samba sends (`auth/ntlmssp/ntlmssp_server.c` names it "what Windows returns").
     pub const SAMBA: Self = Self {
         major: 6,
         minor: 1,
@@ -122,8 +122,7 @@ pub struct Target {
     pub dns_tree: String,
     /// Whether the target is the domain and not the machine.
     pub joined: bool,
-    /// Of the operating system. [`Version::SAMBA`] is told only to clients that ask, all others
-    /// always, as Windows does.
+    /// Of the operating system; told unasked, as Windows and Samba 4.17 do.
     pub version: Version,
     /// Whether the time is told.
     pub timestamp: bool,
@@ -274,17 +273,14 @@ impl Challenge {
                 false => flags::TARGET_TYPE_SERVER,
             };
         }
-        let versioned = target.version != Version::SAMBA || asked & flags::VERSION != 0;
-        if versioned {
-            flags |= flags::VERSION;
-        }
+        flags |= flags::VERSION;
         let name = match (asked & flags::REQUEST_TARGET, asked & flags::UNICODE) {
             (0, _) => Vec::new(),
             (_, 0) => target.name().as_bytes().to_vec(),
             _ => to_utf16(target.name()),
         };
         let info = target_info(target, filetime);
-        let start = if versioned { 56 } else { 48 };
+        let start = 56;
 
         let mut bytes = SIGNATURE.to_vec();
         bytes.extend(2u32.to_le_bytes());
@@ -293,9 +289,7 @@ impl Challenge {
         bytes.extend(server_challenge);
         bytes.extend([0; 8]);
         bytes.extend(head(info.len(), name.len().saturating_add(start)));
-        if versioned {
-            bytes.extend(target.version.bytes());
-        }
+        bytes.extend(target.version.bytes());
         bytes.extend(name);
         bytes.extend(info);
         Self {

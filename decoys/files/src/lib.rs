@@ -4,21 +4,11 @@ use coalmine_core::DecoyKind;
 
 pub mod ftp;
 pub mod git;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the server that uses these parts comes next")
-)]
-mod smb {
-    mod dice;
-    mod documents;
-    mod rpc;
-    mod tree;
-    mod words;
-}
+pub mod smb;
 pub mod tftp;
 
 /// Every decoy of this room.
-pub static KINDS: &[&DecoyKind] = &[&ftp::KIND, &git::KIND, &tftp::KIND];
+pub static KINDS: &[&DecoyKind] = &[&ftp::KIND, &git::KIND, &smb::KIND, &tftp::KIND];
 
 #[cfg(test)]
 mod tests {

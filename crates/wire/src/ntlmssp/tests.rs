@@ -231,7 +231,7 @@ fn a_member_of_a_domain_tells_domain_forest_time_and_version() {
 }
 
 #[test]
-fn windows_tells_its_version_unasked_and_samba_when_asked() {
+fn the_version_is_told_unasked() {
     // curl's flags: OEM letters, no version.
     let curl = Negotiate::parse(&negotiate(0x0008_8206)).unwrap();
     let windows = Challenge::new(&server(), &curl, CHALLENGE, 0).bytes;
@@ -239,8 +239,8 @@ fn windows_tells_its_version_unasked_and_samba_when_asked() {
     assert_eq!(&windows[56..60], b"CORP");
     let samba = Target::samba("NAS-01", "nas-01", "");
     let unasked = Challenge::new(&samba, &curl, CHALLENGE, 0).bytes;
-    assert_eq!(u32_at(&unasked, 20), Ok(0x008a_8206));
-    assert_eq!(&unasked[48..54], b"NAS-01");
+    assert_eq!(u32_at(&unasked, 20), Ok(0x028a_8206));
+    assert_eq!(&unasked[48..62], b"\x06\x01\x00\x00\x00\x00\x00\x0fNAS-01");
     let smbclient = Negotiate::parse(&negotiate(0x6208_8215)).unwrap();
     let asked = Challenge::new(&samba, &smbclient, CHALLENGE, 0).bytes;
     assert_eq!(u32_at(&asked, 20), Ok(0x628a_8215));

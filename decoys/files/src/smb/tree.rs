@@ -62,7 +62,7 @@ impl FileTree {
 
 impl SettingValue for FileTree {
     fn takes() -> String {
-        "a list of {name, type: \"file\" or \"folder\", size, children}".to_owned()
+        "a list of {name, type: \"folder\" or a file's kind, size, children}".to_owned()
     }
 
     fn schema() -> Value {
@@ -73,7 +73,7 @@ impl SettingValue for FileTree {
                 "required": ["name"],
                 "properties": {
                     "name": {"type": "string"},
-                    "type": {"type": "string", "enum": ["file", "folder"]},
+                    "type": {"type": "string"},
                     "size": {"type": "integer", "minimum": 0, "maximum": MAX_FILE},
                     "children": {"type": "array"},
                 },
@@ -116,8 +116,9 @@ impl Entry {
         let folder = match value.get("type").map(Value::as_str) {
             None => children.is_some(),
             Some(Some("folder" | "directory" | "dir")) => true,
-            Some(Some("file")) => false,
-            Some(_) => return None,
+            // The Console names a file's kind: `docx`, `pdf`.
+            Some(Some(_)) => false,
+            Some(None) => return None,
         };
         let content = if folder {
             Content::Folder(children.map_or(Some(Vec::new()), |c| entries(c, depth))?)
