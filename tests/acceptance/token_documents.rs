@@ -87,6 +87,26 @@ impl Field {
         }
     }
 
+    /// Has LibreOffice run a module of Basic, in a profile that [`Field::office`] has made.
+    fn basic(&self, code: &str) {
+        let library = self.folder.join("office/user/basic/Standard");
+        let text = code
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;");
+        let module = format!(
+            "<script:module xmlns:script=\"http://openoffice.org/2000/script\" script:name=\"Module1\" script:language=\"StarBasic\">{text}</script:module>"
+        );
+        let list = "<library:library xmlns:library=\"http://openoffice.org/2000/library\" library:name=\"Standard\" library:readonly=\"false\" library:passwordprotected=\"false\"><library:element library:name=\"Module1\"/></library:library>";
+        std::fs::write(library.join("Module1.xba"), module).unwrap();
+        std::fs::write(library.join("script.xlb"), list).unwrap();
+        let profile = format!("-env:UserInstallation=file://{}", self.file("office"));
+        client(
+            "soffice",
+            &[&profile, "--headless", "macro:///Standard.Module1.Main"],
+        );
+    }
+
     /// The one incident of this token, once it has as many events.
     fn incident(&self, made: &Value, events: usize) -> Value {
         let token = &made["token"];
@@ -314,12 +334,45 @@ for name in ('plan.docm', 'plan.xlsm'):
         return;
     };
     field.office("odt", &["plan.docm"]);
-    field.office("ods", &["plan.xlsm"]);
-    for (name, saved, module, event, kind, description, logtype, mime) in [
+    let saved = field.file("converted/plan.odt");
+    let word = client("unzip", &["-p", &saved, "Basic/*/ThisDocument.xml"]);
+    // Basic is close enough to VBA to pack a user's name as the macro does.
+    let source = made["plan.xlsm"]["source"].as_str().unwrap();
+    let pack = source
+        .split("Private Function ")
+        .find(|function| function.contains("(ByVal "))
+        .unwrap();
+    let (name, pack) = (
+        pack.split('(').next().unwrap(),
+        pack.split("End Function").next().unwrap(),
+    );
+    field.basic(&format!(
+        "Option VBASupport 1
+Function {pack}End Function
+Sub Main
+  Dim f, d, a(0)
+  f = FreeFile
+  Open \"{}\" For Output As #f
+  Print #f, {name}(\"jd\" & ChrW(246) & \"e\")
+  a(0) = CreateUnoStruct(\"com.sun.star.beans.PropertyValue\")
+  a(0).Name = \"Hidden\"
+  a(0).Value = True
+  d = StarDesktop.loadComponentFromURL(\"file://{}\", \"_blank\", 0, a())
+  Print #f, d.BasicLibraries.getByName(\"VBAProject\").getByName(\"ThisWorkbook\")
+  Close #f
+  d.close(True)
+End Sub
+",
+        field.file("said"),
+        field.file("plan.xlsm")
+    ));
+    let said = std::fs::read_to_string(field.file("said")).unwrap();
+    let (user, excel) = said.split_once('\n').unwrap();
+    let user = user.trim();
+    for (name, library, event, kind, description, logtype, mime) in [
         (
             "plan.docm",
-            "plan.odt",
-            "ThisDocument",
+            &*word,
             "Document_Open",
             "msword-macro",
             "MS Word .docm Document",
@@ -328,8 +381,7 @@ for name in ('plan.docm', 'plan.xlsm'):
         ),
         (
             "plan.xlsm",
-            "plan.ods",
-            "ThisWorkbook",
+            excel,
             "Workbook_Open",
             "msexcel-macro",
             "MS Excel .xlsm Document",
@@ -345,15 +397,6 @@ for name in ('plan.docm', 'plan.xlsm'):
             "{source}"
         );
         assert!(source.contains(&format!("\".{host}\"")), "{source}");
-        let saved = Path::new(&field.file("converted")).join(saved);
-        let library = client(
-            "unzip",
-            &[
-                "-p",
-                saved.to_str().unwrap(),
-                &format!("Basic/*/{module}.xml"),
-            ],
-        );
         assert!(
             library.contains(event) && library.contains(host),
             "{library}"
@@ -363,14 +406,14 @@ for name in ('plan.docm', 'plan.xlsm'):
         field.dig(&format!("42.{host}"));
         field.dig(&format!("MM.42.{host}"));
         field.dig(&format!("i10-0-0-5.MM.42.{host}"));
-        let said = field.dig(&format!("uNJSG6ZI.owin.i10-0-0-5.MM.42.{host}"));
+        let said = field.dig(&format!("u{user}.owin.i10-0-0-5.MM.42.{host}"));
         assert!(said.contains("status: NOERROR"), "{said}");
         let incident = field.incident(made, 1);
         let wanted = json!({
             "kind": kind, "description": description, "logtype": logtype,
             "doc": download(made), "doc_name": made["served"], "doc_type": mime,
-            "ms_macro_username": "jdoe", "ms_macro_os": "Windows", "ms_macro_ip": "10.0.0.5",
-            "hostname": format!("uNJSG6ZI.owin.i10-0-0-5.MM.42.{host}"),
+            "ms_macro_username": "jdöe", "ms_macro_os": "Windows", "ms_macro_ip": "10.0.0.5",
+            "hostname": format!("u{user}.owin.i10-0-0-5.MM.42.{host}"),
         });
         assert_told(&incident, made, name, "dns", &wanted);
         assert_eq!(
