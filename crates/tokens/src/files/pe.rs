@@ -63,6 +63,7 @@ impl Layout {
         };
         let header_end =
             optional.checked_add(usize::from(u16_at(program, head.checked_add(20)?)?))?;
+        program.get(..header_end)?;
         let count = u32_at(program, directories.checked_sub(4)?)?;
         let security = directories.checked_add(SECURITY * 8)?;
         if usize::try_from(count).ok()? <= SECURITY || security.checked_add(8)? > header_end {
@@ -220,7 +221,11 @@ pub(crate) mod tests {
                 .unwrap_err()
                 .contains("can't be replaced")
         );
+        // A header that is longer than the file.
         let whole = program();
+        let head = whole.len() - "some data of an odd length".len();
+        assert!(Layout::of(&whole[..head]).is_some());
+        assert!(Layout::of(&whole[..head - 1]).is_none());
         for len in 0..whole.len() {
             let _ = sign(&whole[..len], &signer());
         }
