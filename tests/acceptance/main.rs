@@ -26,6 +26,7 @@ mod mssql;
 mod nest;
 mod page;
 mod products;
+mod rdp;
 mod redis;
 mod scans;
 mod seen;

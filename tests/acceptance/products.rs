@@ -8,7 +8,7 @@ fn nmap_names_the_claimed_products() {
         return;
     }
     let nest = Nest::start(&format!(
-        "{QUICK}\n[bird.httpproxy]\n[bird.mssql]\nversion = \"2019\"\n[bird.redis]\n[bird.tn3270]\nport = 3270\n[bird.vnc]\n"
+        "{QUICK}\n[bird.httpproxy]\n[bird.mssql]\nversion = \"2019\"\n[bird.rdp]\n[bird.redis]\n[bird.tn3270]\nport = 3270\n[bird.vnc]\n"
     ));
     let wanted = [
         ("ssh", "OpenSSH 9.2p1 Debian"),
@@ -19,6 +19,7 @@ fn nmap_names_the_claimed_products() {
         ("mysql", "MySQL 5.5.5-10.11."),
         ("httpproxy", "Squid http proxy 5.7"),
         ("mssql", "Microsoft SQL Server 2019 15.00.2000"),
+        ("rdp", "Microsoft Terminal Services"),
         ("redis", "Redis key-value store"),
         ("tn3270", "IBM Telnet TN3270 (TN3270E)"),
         ("vnc", "VNC (protocol 3.8)"),

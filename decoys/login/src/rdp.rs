@@ -119,13 +119,13 @@ coalmine_core::event! {
         /// As the client sent it; what the cookie names where no more was said.
         username: String => "USERNAME" = "administrator",
         /// How far it came: `new connection`, `failed connection`, `client confirmed` or `login attempt`.
-        status: &'static str => "STATUS" = "login attempt",
+        status: Option<&'static str> => "STATUS" = "login attempt",
         /// In the clear where the client sent it so; else only where it's a common one.
         password: Option<String> => "PASSWORD" = "Winter2025!",
         /// The response in the form hashcat and john take: NetNTLMv2 is mode 5600, NetNTLMv1 5500.
         ntlm_hash: Option<String> => "NTLM_HASH" = "administrator::CORP:1122334455667788:00112233445566778899aabbccddeeff:0101",
         /// How the client wanted to log in: `NLA`, `NLA, restricted admin` (as with a hash in place of the password), `TLS`, `RDSTLS`, or `none`.
-        security: String => "SECURITY" = "NLA",
+        security: Option<String> => "SECURITY" = "NLA",
         /// Line of the connection request; mostly a part of the user's name, or the way through a broker.
         cookie: Option<String> => "COOKIE" = "Cookie: mstshash=administr",
         /// The client's name as NTLM tells it.
@@ -203,13 +203,14 @@ impl Server {
 
 /// The Windows that the bird is.
 fn target(bird: &Bird) -> Target {
+    let (major, minor, build) = bird.machine.system.windows_version();
     let version = Version {
-        major: 10,
-        minor: 0,
-        build: 17_763,
+        major,
+        minor,
+        build,
     };
-    let name: String = bird.name.chars().take(15).collect();
-    Target::windows(&name.to_uppercase(), &bird.name, None, version)
+    let (name, dns) = (bird.netbios_name(), bird.dns_name());
+    Target::windows(&name, &dns, bird.domain_names(), version)
 }
 
 /// The version of RDP that a Windows of this build speaks (MS-RDPBCGR 2.2.1.4.2).
@@ -446,10 +447,10 @@ impl RdpSession {
             majorversion: String::new(),
             minorversion: String::new(),
             username: request.user().unwrap_or_default().to_owned(),
-            status: "",
+            status: None,
             password: None,
             ntlm_hash: None,
-            security: security.to_owned(),
+            security: Some(security.to_owned()),
             cookie: request.cookie.clone(),
             workstation: None,
             clientname: None,
@@ -580,12 +581,12 @@ impl RdpSession {
     /// Tells what the connection was, once.
     fn tell(&mut self, out: &mut Out) {
         if let Some(mut seen) = self.seen.take() {
-            seen.status = match self.reached {
+            seen.status = Some(match self.reached {
                 FAILED => "failed connection",
                 CONFIRMED => "client confirmed",
                 LOGIN => "login attempt",
                 _ => "new connection",
-            };
+            });
             out.see_as(&*seen, self.reached);
         }
     }
