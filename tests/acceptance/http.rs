@@ -551,3 +551,52 @@ fn pages_of_the_operators_own_from_folder_and_archive() {
         "HOSTNAME": nest.address.to_string()});
     assert_eq!(events(&incident), [wanted.clone(), wanted]);
 }
+
+#[test]
+fn windows_logins_at_iis() {
+    if !have("curl") || !have("nmap") {
+        return;
+    }
+    let nest = Nest::start(
+        "[[bird]]\nname = \"files-02\"\npersonality = \"bare\"\nsystem = \"windows-server-2019\"\n\
+         domain = \"corp.example.net\"\n[bird.http]\nskin = \"iisStart\"\nwindows_authentication = true\n",
+    );
+    let port = nest.port("http");
+    let url = format!("http://{}:{port}/", nest.address);
+    let said = client(
+        "curl",
+        &[
+            "-sv",
+            "-A",
+            "curl/8",
+            "--ntlm",
+            "-u",
+            "CORP\\anna:Winter2026!",
+            &url,
+        ],
+    );
+    assert!(said.contains("< HTTP/1.1 401 Unauthorized"), "{said}");
+    let incident = nest.incident("HTTP Login Attempt", 1);
+    check_frame(&nest, &incident, "3001", port);
+    let event = &events(&incident)[0];
+    let hash = event["NTLM_HASH"].as_str().unwrap();
+    assert!(hash.starts_with("anna::CORP:"), "{hash}");
+    assert_eq!(
+        (&event["USERNAME"], &event["PASSWORD"]),
+        (&json!("CORP\\anna"), &json!(""))
+    );
+    let said = nest.nmap_as(
+        port,
+        80,
+        &["-sV", "--version-light", "--script", "http-ntlm-info"],
+    );
+    for wanted in [
+        "Target_Name: CORP",
+        "NetBIOS_Computer_Name: FILES-02",
+        "DNS_Computer_Name: files-02.corp.example.net",
+        "DNS_Tree_Name: corp.example.net",
+        "Product_Version: 10.0.17763",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+}

@@ -225,7 +225,7 @@ fn the_isa_server_takes_basic() {
     let said = curl(
         &nest,
         &[
-            "--proxy-anyauth",
+            "--proxy-basic",
             "-U",
             "corp\\jsmith:Summer2024",
             "http://a.example/",
@@ -236,11 +236,29 @@ fn the_isa_server_takes_basic() {
         said.contains("< Proxy-Authenticate: Basic realm=\"FILES-02\""),
         "{said}"
     );
+    let ntlm = [
+        "--proxy-ntlm",
+        "-U",
+        "CORP\\jsmith:Summer2024",
+        "http://b.example/",
+    ];
+    let said = curl(&nest, &ntlm);
+    assert!(
+        said.contains("< Proxy-Authenticate: NTLM TlRMTVNTUAAC"),
+        "{said}"
+    );
     let incident = nest.incident(TITLE, 2);
     check_frame(&nest, &incident, "7001", nest.port("httpproxy"));
+    let events = events(&incident);
     assert_eq!(
-        events(&incident)[1],
+        events[0],
         json!({"USERNAME": "corp\\jsmith", "PASSWORD": "Summer2024", "URL": "http://a.example/", "USERAGENT": "curl/8"})
+    );
+    let hash = events[1]["NTLM_HASH"].as_str().unwrap();
+    assert!(hash.starts_with("jsmith::CORP:"), "{hash}");
+    assert_eq!(
+        events[1],
+        json!({"USERNAME": "CORP\\jsmith", "URL": "http://b.example/", "USERAGENT": "curl/8", "NTLM_HASH": hash})
     );
 }
 

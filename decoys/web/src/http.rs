@@ -35,8 +35,10 @@ use coalmine_core::settings::{Fault, FilePath, any, one_line, pause};
 use coalmine_core::{Bird, Context, DecoyKind, Event, EventKind, Out, Service};
 use serde_json::{Map, Value, json};
 
+use self::persona::Persona;
 use self::session::Connection;
 use self::site::Site;
+use self::windows::Host;
 
 /// Further response headers that an operator may set.
 const MAX_HEADERS: usize = 32;
@@ -102,6 +104,8 @@ coalmine_core::settings! {
         banner: String => "banner" = String::new(), one_line;
         /// Which product is shown.
         skin: Look => "skin" = Look::Nas, any;
+        /// Whether IIS asks for Windows' logins (NTLM and Negotiate) on every page, as on an intranet.
+        windows_authentication: bool => "windows_authentication" = false, any;
         /// Whether `headers.items` are sent.
         headers_enabled: bool => "headers.enabled" = false, any;
         /// Further headers of every answer, each `Name: value`.
@@ -139,9 +143,9 @@ coalmine_core::event! {
 coalmine_core::event! {
     /// Somebody tried to log in to a web page.
     pub struct HttpLogin: "httplogin", "HTTP Login Attempt", [3001 ""] {
-        /// As the client sent it.
+        /// As the client sent it; of NTLM behind its domain and a backslash.
         username: String => "USERNAME" = "admin",
-        /// As the client sent it.
+        /// As the client sent it; empty for NTLM.
         password: String => "PASSWORD" = "hunter2",
         /// Requested path with query.
         path: String => "PATH" = "/login",
@@ -157,6 +161,8 @@ coalmine_core::event! {
         skin: &'static str => "SKIN" = "nasLogin",
         /// Host that was asked for.
         hostname: Option<String> => "HOSTNAME" = "files-02.corp.example",
+        /// The response in the form hashcat and john take: NetNTLMv2 is mode 5600, NetNTLMv1 5500.
+        ntlm_hash: Option<String> => "NTLM_HASH" = "anna::CORP:0123456789abcdef:…:…",
     }
 }
 
@@ -217,7 +223,15 @@ pub(crate) fn build(given: &Map<String, Value>, bird: &Arc<Bird>) -> Result<Serv
     let settings = HttpSettings::parse(given)?;
     let own = webroot::read(&settings.userwebroot)
         .map_err(|problem| vec![Fault::new("userwebroot", problem)])?;
-    let site = Arc::new(skin::site(&settings, bird, own));
+    let mut site = skin::site(&settings, bird, own);
+    if settings.windows_authentication {
+        if site.persona != Persona::Iis {
+            let problem = "needs IIS: take the skin iisStart, or a banner that names Microsoft-IIS";
+            return Err(vec![Fault::new("windows_authentication", problem)]);
+        }
+        site.windows = Some(Host::of(bird));
+    }
+    let site = Arc::new(site);
     Ok(Service::sessions(Server { site }))
 }
 

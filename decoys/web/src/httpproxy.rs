@@ -25,12 +25,14 @@ use coalmine_core::{Context, DecoyKind, Event, Out, Service};
 
 use self::session::{Connection, Skin};
 
+use crate::http::windows::Host;
+
 /// HTTP proxy.
 pub static KIND: DecoyKind = DecoyKind {
     id: "httpproxy",
     title: "HTTP proxy",
     doc: "Pretends to be a web proxy that asks for a login; forwards nothing.\n\
-          Captures every URL asked for, and credentials of Basic and Digest authentication.",
+          Captures every URL asked for, and credentials of Basic, Digest and NTLM authentication.",
     transports: &[Transport::Tcp],
     port: 8080,
     instances: false,
@@ -51,6 +53,7 @@ pub static KIND: DecoyKind = DecoyKind {
             }),
             Look::MsIsa => Skin::Isa(isa::Isa {
                 name: or(&bird.name.to_uppercase()),
+                host: Host::of(bird),
             }),
         };
         Ok(Service::sessions(Proxy {
@@ -94,7 +97,7 @@ coalmine_core::settings! {
 coalmine_core::event! {
     /// Somebody asked the proxy for something.
     pub struct HttpProxy: "httpproxy", "HTTP Proxy Request", [7001 ""] {
-        /// User name, if the client sent credentials.
+        /// User name, if the client sent credentials; of NTLM behind its domain and a backslash.
         username: Option<String> => "USERNAME" = "jsmith",
         /// Password, if the client sent one.
         /// Of Digest authentication the password where it's a common one, else the digest as `john` takes it (format `hdaa`).
@@ -103,6 +106,8 @@ coalmine_core::event! {
         url: String => "URL" = "http://www.example.com/",
         /// As the client sent it; empty where it sent none.
         user_agent: String => "USERAGENT" = "curl/7.88.1",
+        /// The response in the form hashcat and john take: NetNTLMv2 is mode 5600, NetNTLMv1 5500.
+        ntlm_hash: Option<String> => "NTLM_HASH" = "jsmith::CORP:0123456789abcdef:…:…",
     }
 }
 

@@ -17,6 +17,7 @@ use super::reply::{Framing, Manner, Reply};
 use super::site::Site;
 use super::skin::{self, Door};
 use super::status::Status;
+use super::windows::{self, Attempt, Gate};
 use super::{
     HttpApi, HttpLogin, HttpPageLoad, HttpPostError, HttpScan, docker, golang, lines, postdata,
 };
@@ -37,6 +38,8 @@ pub(super) struct Connection {
     local: SocketAddr,
     seed: Seed,
     channel: Channel,
+    /// Where Windows' logins are taken.
+    gate: Option<Gate>,
     served: u32,
     stage: Stage,
 }
@@ -82,6 +85,10 @@ impl Connection {
             local: context.local,
             seed: context.seed.clone(),
             channel: context.channel,
+            gate: site
+                .windows
+                .as_ref()
+                .map(|host| Gate::new(host, &context.seed)),
             served: 0,
         }
     }
@@ -437,6 +444,34 @@ impl Connection {
             self.next_request(exchange.keep_alive, out);
             return;
         }
+        let field = exchange.head.get("authorization");
+        let gate = self.gate.as_mut().zip(field);
+        match gate.map(|(gate, field)| gate.hear(field, now)) {
+            Some(Attempt::Continue(challenge)) => {
+                out.send(windows::not_authorized(&challenge, now));
+                self.next_request(true, out);
+                return;
+            }
+            Some(Attempt::Ntlm(login)) => {
+                let code = self.reply(&exchange, now).code;
+                let told = HttpLogin {
+                    ntlm_hash: login.hash,
+                    ..self.login(
+                        &exchange.head,
+                        Credentials {
+                            username: windows::account(&login.domain, &login.user),
+                            password: String::new(),
+                        },
+                        code,
+                    )
+                };
+                out.see(&told);
+                self.say(&exchange, now, out);
+                self.next_request(exchange.keep_alive, out);
+                return;
+            }
+            _ => {}
+        }
         let form = form(&exchange);
         let basic = exchange
             .head
@@ -648,7 +683,11 @@ impl Connection {
     }
 
     fn see_login(&self, head: &Head, found: Credentials, response: u16, out: &mut Out) {
-        out.see(&HttpLogin {
+        out.see(&self.login(head, found, response));
+    }
+
+    fn login(&self, head: &Head, found: Credentials, response: u16) -> HttpLogin {
+        HttpLogin {
             username: found.username,
             password: found.password,
             path: self.path(head),
@@ -658,7 +697,8 @@ impl Connection {
             response,
             skin: self.site.skin_name,
             hostname: head.host.clone(),
-        });
+            ntlm_hash: None,
+        }
     }
 
     fn path(&self, head: &Head) -> String {

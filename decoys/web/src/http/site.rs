@@ -12,6 +12,7 @@ use super::reply::{Framing, Reply, date};
 use super::scan::Scans;
 use super::skin::Skin;
 use super::status::Status;
+use super::windows::Host;
 use super::{apache, iis, parse};
 
 /// Shortest file that `mod_deflate` would compress, in bytes.
@@ -56,6 +57,8 @@ pub(super) struct Site {
     pub(super) login_delay: u64,
     /// Paths under which Basic authentication is asked for, with the realm.
     pub(super) realms: Vec<(String, String)>,
+    /// The machine, where every page asks for Windows' logins.
+    pub(super) windows: Option<Host>,
     /// File that is the page for 404.
     pub(super) missing: Option<String>,
     /// Whether pages take forms and answer with themselves, as the operator's own do.

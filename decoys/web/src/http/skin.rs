@@ -139,6 +139,7 @@ pub(super) fn site(settings: &HttpSettings, bird: &Bird, own: Option<Vec<OwnFile
         tells_loads: settings.page_load_alerts,
         login_delay: u64::from(settings.login_delay_ms),
         realms: Vec::new(),
+        windows: None,
         missing: None,
         takes_forms: own.is_some(),
         files: BTreeMap::new(),
@@ -271,7 +272,7 @@ fn engine_words(seed: &Seed, bird: &Bird) -> Vec<(&'static str, String)> {
 /// Who answers `head`.
 pub(super) fn door(site: &Site, head: &Head) -> Door {
     let path = std::str::from_utf8(&head.path).unwrap_or_default();
-    if site.realm(path).is_some() {
+    if site.realm(path).is_some() || site.windows.is_some() {
         return Door::Guarded(false);
     }
     let Some(skin) = site.skin else {
@@ -340,10 +341,14 @@ pub(super) fn reply(site: &Site, door: &Door, head: &Head, session: &Seed, nth: 
     }
     let Some(skin) = site.skin.filter(|_| !matches!(door, Door::Guarded(_))) else {
         let mut reply = plain(Status::Unauthorized);
-        let realm = site.realm(path).unwrap_or_default();
-        reply
-            .fields
-            .push(("WWW-Authenticate", format!("Basic realm=\"{realm}\"")));
+        let mut offer = |scheme: String| reply.fields.push(("WWW-Authenticate", scheme));
+        if site.windows.is_some() {
+            offer("Negotiate".to_owned());
+            offer("NTLM".to_owned());
+        }
+        if let Some(realm) = site.realm(path) {
+            offer(format!("Basic realm=\"{realm}\""));
+        }
         return reply;
     };
     let (error, user) = match door {

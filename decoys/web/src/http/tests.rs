@@ -33,6 +33,7 @@ fn reference(persona: Persona) -> Site {
         tells_loads: false,
         login_delay: 475,
         realms: vec![("/private/".to_owned(), "Restricted".to_owned())],
+        windows: None,
         missing: None,
         files: BTreeMap::new(),
         directories: BTreeSet::new(),
@@ -969,4 +970,52 @@ fn every_server_survives_what_is_broken_and_reads_it_the_same_in_pieces() {
             }
         }
     }
+}
+
+/// IIS where every page asks for Windows' logins; the page before the login is HTTP.sys' own.
+#[test]
+fn iis_asks_for_windows_logins_where_it_is_told_to() {
+    let settings = json!({"skin": "iisStart", "windows_authentication": true});
+    let mut talk = Talk::with(&KIND, &settings);
+    let refused = ask(&mut talk, get("/"));
+    assert!(
+        refused.starts_with("HTTP/1.1 401 Unauthorized\r\n"),
+        "{refused}"
+    );
+    assert!(
+        refused.contains("WWW-Authenticate: Negotiate\r\nWWW-Authenticate: NTLM\r\n"),
+        "{refused}"
+    );
+    assert!(!refused.contains("Basic"), "{refused}");
+    let with = |field: &str| {
+        format!("GET /intranet HTTP/1.1\r\nHost: a\r\nAuthorization: NTLM {field}\r\n\r\n")
+    };
+    let first = "TlRMTVNTUAABAAAAB4IIAAAAAAAAAAAAAAAAAAAAAAA=";
+    let said = ask(&mut talk, with(first));
+    assert!(
+        said.contains("Server: Microsoft-HTTPAPI/2.0\r\nWWW-Authenticate: NTLM TlRM"),
+        "{said}"
+    );
+    assert_eq!(talk.events(), []);
+    let token = said.split_once("WWW-Authenticate: NTLM ").unwrap().1;
+    let challenge = super::windows::tests::challenge(token.split_once('\r').unwrap().0);
+    let said = ask(
+        &mut talk,
+        with(&super::windows::tests::last("CORP", "anna")),
+    );
+    assert!(said.starts_with("HTTP/1.1 401 Unauthorized\r\n"), "{said}");
+    let told = &talk.events()[0].1;
+    assert_eq!(told["USERNAME"], "CORP\\anna");
+    assert_eq!(told["PASSWORD"], "");
+    assert_eq!(told["PATH"], "/intranet");
+    let (lm, nt) = ("01".repeat(24), "02".repeat(24));
+    assert_eq!(
+        told["NTLM_HASH"],
+        format!("anna::CORP:{lm}:{nt}:{challenge}")
+    );
+    let wrong = json!({"windows_authentication": true});
+    let faults = (KIND.build)(wrong.as_object().unwrap(), &Bird::sample())
+        .err()
+        .unwrap();
+    assert_eq!(faults[0].key, "windows_authentication");
 }

@@ -131,6 +131,32 @@ pub(crate) fn split(value: &[u8]) -> (&str, &[u8]) {
     )
 }
 
+/// HTTP.sys' answer to a first message for IIS.
+pub(super) fn not_authorized(challenge: &str, now: Timestamp) -> Vec<u8> {
+    let date = now.format("%a, %d %b %Y %H:%M:%S GMT");
+    format!(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Type: text/html; charset=us-ascii\r\n\
+         Server: Microsoft-HTTPAPI/2.0\r\nWWW-Authenticate: {challenge}\r\nDate: {date}\r\n\
+         Content-Length: {}\r\n\r\n{NOT_AUTHORIZED}",
+        NOT_AUTHORIZED.len()
+    )
+    .into_bytes()
+}
+
+/// The page of it.
+const NOT_AUTHORIZED: &str = "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 4.01//EN\"\"http://www.w3.org/TR/html4/strict.dtd\">\r\n\
+    <HTML><HEAD><TITLE>Not Authorized</TITLE>\r\n\
+    <META HTTP-EQUIV=\"Content-Type\" Content=\"text/html; charset=us-ascii\"></HEAD>\r\n\
+    <BODY><h2>Not Authorized</h2>\r\n<hr><p>HTTP Error 401. The requested resource requires user authentication.</p>\r\n</BODY></HTML>\r\n";
+
+/// A user with the domain, as Windows writes it.
+pub(crate) fn account(domain: &str, user: &str) -> String {
+    match domain {
+        "" => user.to_owned(),
+        domain => format!("{domain}\\{user}"),
+    }
+}
+
 /// NTLM's first message in a field, which names the client's machine now and then.
 pub(crate) fn negotiate(value: &[u8]) -> Option<Negotiate> {
     Negotiate::parse(&decode(split(value).1)?).ok()
@@ -144,8 +170,39 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The challenge in a token of the server's, in hexadecimal digits.
+    pub(crate) fn challenge(token: &str) -> String {
+        hex::encode(&STANDARD.decode(token).unwrap()[24..32])
+    }
+
+    /// NTLMv1's last message, made of ones and twos, from `WKS`.
+    pub(crate) fn last(domain: &str, user: &str) -> String {
+        let wide =
+            |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        let mut last = b"NTLMSSP\0\x03\0\0\0".to_vec();
+        let parts = [
+            vec![1; 24],
+            vec![2; 24],
+            wide(domain),
+            wide(user),
+            wide("WKS"),
+            vec![],
+        ];
+        let mut offset = 64_u32;
+        for part in &parts {
+            let length = u16::try_from(part.len()).unwrap();
+            last.extend(length.to_le_bytes());
+            last.extend(length.to_le_bytes());
+            last.extend(offset.to_le_bytes());
+            offset += u32::from(length);
+        }
+        last.extend(1_u32.to_le_bytes());
+        last.extend(parts.concat());
+        STANDARD.encode(last)
+    }
 
     fn gate() -> Gate {
         let bird = Bird::sample();
@@ -171,6 +228,16 @@ mod tests {
         // Target name in OEM letters behind the version of Server 2019.
         assert_eq!(token[48..52], [10, 0, 0x63, 0x45]);
         assert_eq!(token[56..64], *b"FILES-02");
+    }
+
+    #[test]
+    fn the_page_before_a_login_is_as_long_as_http_sys_own() {
+        let answer = not_authorized("NTLM AAAA", Timestamp::from_secs(0));
+        assert!(
+            String::from_utf8(answer)
+                .unwrap()
+                .contains("Content-Length: 341\r\n")
+        );
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Microsoft ISA Server 2006 as a forward proxy whose rules want a user.
 //!
 //! Status lines and header fields are those of published captures; the page below them says the
-//! same in our own layout. Of the ways to log in it offers those that can be captured: Basic.
+//! same in our own layout.
 
 use super::request::{Fault, Line};
 use super::session::{Answer, Heard, Manner};
 use super::url::{Scheme, Url};
+use crate::http::windows::Host;
 
 /// Ports that tunnels may go to, as the product comes.
 const TUNNEL_PORTS: &[u16] = &[443, 563];
@@ -14,6 +15,8 @@ const TUNNEL_PORTS: &[u16] = &[443, 563];
 pub(super) struct Isa {
     /// The machine's name, in `Via` and as the realm.
     pub(super) name: String,
+    /// The machine, as NTLM's challenge tells of it.
+    pub(super) host: Host,
 }
 
 /// What is wrong: status line, the product's own words and its number for them.
@@ -76,6 +79,9 @@ impl Isa {
                 (error, keeps, line.is(b"HEAD"))
             }
         };
+        if let Some(challenge) = manner.challenge {
+            return self.challenge(challenge);
+        }
         let page = self.page(error, manner);
         let connection = if keeps { "Keep-Alive" } else { "close" };
         let mut text = format!(
@@ -83,6 +89,9 @@ impl Isa {
             error.code, error.phrase, error.words, self.name
         );
         if error.code == LOGIN.code {
+            for scheme in ["Negotiate", "Kerberos", "NTLM"] {
+                text.push_str(&format!("Proxy-Authenticate: {scheme}\r\n"));
+            }
             text.push_str(&format!(
                 "Proxy-Authenticate: Basic realm=\"{}\"\r\n",
                 self.name
@@ -99,6 +108,21 @@ impl Isa {
         Answer {
             bytes: text.into_bytes(),
             keeps,
+        }
+    }
+
+    /// The second message of three.
+    fn challenge(&self, challenge: &str) -> Answer {
+        let text = format!(
+            "HTTP/1.1 407 Proxy Authentication Required ( Access is denied.  )\r\nVia: 1.1 {}\r\n\
+             Proxy-Authenticate: {challenge}\r\nConnection: Keep-Alive\r\n\
+             Proxy-Connection: Keep-Alive\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n\
+             Content-Type: text/html\r\nContent-Length: 0\r\n\r\n",
+            self.name
+        );
+        Answer {
+            bytes: text.into_bytes(),
+            keeps: true,
         }
     }
 

@@ -14,6 +14,7 @@ use super::isa::Isa;
 use super::request::{self, Fault, Fields, Framing, HeadEnd, Line, MAX_HEAD};
 use super::squid::Squid;
 use crate::http::parse::Chunks;
+use crate::http::windows::{self, Attempt, Gate};
 
 /// Time for a whole head (`request_start_timeout`, `request_timeout`).
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -44,6 +45,8 @@ pub(super) struct Manner<'a> {
     pub(super) seed: &'a Seed,
     /// Number of the request in its connection.
     pub(super) served: u64,
+    /// What a login by NTLM goes on with.
+    pub(super) challenge: Option<&'a str>,
 }
 
 /// An answer as it goes over the wire.
@@ -59,6 +62,8 @@ pub(super) struct Connection {
     searches: Arc<Searches>,
     port: u16,
     seed: Seed,
+    /// Where Windows' logins are taken.
+    gate: Option<Gate>,
     served: u64,
     stage: Stage,
     /// Since when the peer is waited for.
@@ -88,6 +93,10 @@ impl Connection {
             searches: searches.clone(),
             port: context.local.port(),
             seed: context.seed.clone(),
+            gate: match skin.as_ref() {
+                Skin::Isa(isa) => Some(Gate::new(&isa.host, &context.seed)),
+                Skin::Squid(_) => None,
+            },
             served: 0,
             stage: Stage::Line(0),
             since: context.now,
@@ -171,13 +180,29 @@ impl Connection {
     ) -> Result<(), Broken> {
         let Some(fields) = fields else {
             self.see(line, &Fields::default(), None, now, out);
-            self.answer(&Heard::BadFields(line), Framing::Known(0), now, out);
+            self.answer(&Heard::BadFields(line), Framing::Known(0), None, now, out);
             return Ok(());
         };
         let credentials = fields
             .get("proxy-authorization")
             .and_then(Credentials::parse);
-        self.see(line, &fields, credentials.as_ref(), now, out);
+        let field = fields.get("proxy-authorization");
+        let gate = self.gate.as_mut().filter(|_| credentials.is_none());
+        let attempt = gate.zip(field).map(|(gate, field)| gate.hear(field, now));
+        let mut challenge = None;
+        match attempt {
+            // Told once the client has answered.
+            Some(Attempt::Continue(next)) => challenge = Some(next),
+            Some(Attempt::Ntlm(login)) => {
+                let told = HttpProxy {
+                    username: Some(windows::account(&login.domain, &login.user)),
+                    ntlm_hash: login.hash,
+                    ..request_of(line, &fields)
+                };
+                out.see(&told);
+            }
+            _ => self.see(line, &fields, credentials.as_ref(), now, out),
+        }
         let framing = fields.framing();
         // A body that is broken from the start takes the connection down before the answer leaves.
         if framing == Framing::Chunked && Chunks::default().read(rest, |_| {}).is_err() {
@@ -186,6 +211,7 @@ impl Connection {
         self.answer(
             &Heard::Request(line, &fields, credentials.as_ref()),
             framing,
+            challenge.as_deref(),
             now,
             out,
         );
@@ -194,16 +220,30 @@ impl Connection {
 
     /// No request came; the connection ends.
     fn fault(&mut self, fault: Fault, method: &[u8], now: Timestamp, out: &mut Out) {
-        self.answer(&Heard::Fault(fault, method), Framing::Known(0), now, out);
+        self.answer(
+            &Heard::Fault(fault, method),
+            Framing::Known(0),
+            None,
+            now,
+            out,
+        );
         out.close();
     }
 
-    fn answer(&mut self, heard: &Heard<'_>, framing: Framing, now: Timestamp, out: &mut Out) {
+    fn answer(
+        &mut self,
+        heard: &Heard<'_>,
+        framing: Framing,
+        challenge: Option<&str>,
+        now: Timestamp,
+        out: &mut Out,
+    ) {
         let manner = Manner {
             now,
             port: self.port,
             seed: &self.seed,
             served: self.served,
+            challenge,
         };
         let answer = match self.skin.as_ref() {
             Skin::Squid(squid) => squid.answer(heard, &manner),
@@ -235,8 +275,7 @@ impl Connection {
         out.see(&HttpProxy {
             username,
             password: password.flatten(),
-            url: printable(line.target.trim_ascii()),
-            user_agent: printable(fields.get("user-agent").unwrap_or_default()),
+            ..request_of(line, fields)
         });
     }
 }
@@ -260,6 +299,17 @@ impl Session for Connection {
 
     fn wake(&mut self, _now: Timestamp, out: &mut Out) {
         out.close();
+    }
+}
+
+/// What is told of a request without credentials.
+fn request_of(line: &Line, fields: &Fields) -> HttpProxy {
+    HttpProxy {
+        username: None,
+        password: None,
+        url: printable(line.target.trim_ascii()),
+        user_agent: printable(fields.get("user-agent").unwrap_or_default()),
+        ntlm_hash: None,
     }
 }
 

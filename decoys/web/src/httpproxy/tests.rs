@@ -323,7 +323,10 @@ fn the_isa_server_answers_in_its_own_words() {
         let (head, page) = answer.split_once("\r\n\r\n").unwrap();
         let connection = if keeps { "Keep-Alive" } else { "close" };
         let challenge = match status == login {
-            true => "Proxy-Authenticate: Basic realm=\"FILES-02\"\r\n",
+            true => {
+                "Proxy-Authenticate: Negotiate\r\nProxy-Authenticate: Kerberos\r\n\
+                 Proxy-Authenticate: NTLM\r\nProxy-Authenticate: Basic realm=\"FILES-02\"\r\n"
+            }
             false => "",
         };
         assert_eq!(
@@ -343,5 +346,42 @@ fn the_isa_server_answers_in_its_own_words() {
     assert!(answer.ends_with("\r\n\r\n"), "{answer}");
     let mut named = talk(&json!({"skin": "ms-isa", "banner": "TMG01"}));
     let answer = text(&named.say(format!("{GET}\r\n")));
-    assert!(answer.contains("Via: 1.1 TMG01\r\nProxy-Authenticate: Basic realm=\"TMG01\"\r\n"));
+    assert!(answer.contains("Via: 1.1 TMG01\r\n"));
+    assert!(answer.contains("Proxy-Authenticate: Basic realm=\"TMG01\"\r\n"));
+}
+
+/// The answer to a first message is published captures', its token the machine's own.
+#[test]
+fn the_isa_server_challenges_and_tells_of_ntlm() {
+    let mut talk = isa();
+    let first = "Proxy-Authorization: NTLM TlRMTVNTUAABAAAAB4IIAAAAAAAAAAAAAAAAAAAAAAA=";
+    let answer = text(&talk.say(format!("{GET}{first}\r\n\r\n")));
+    let (before, rest) = answer.split_once("NTLM ").unwrap();
+    assert_eq!(
+        before,
+        "HTTP/1.1 407 Proxy Authentication Required ( Access is denied.  )\r\nVia: 1.1 FILES-02\r\n\
+         Proxy-Authenticate: "
+    );
+    let (token, after) = rest.split_once("\r\n").unwrap();
+    assert_eq!(
+        after,
+        "Connection: Keep-Alive\r\nProxy-Connection: Keep-Alive\r\nPragma: no-cache\r\n\
+         Cache-Control: no-cache\r\nContent-Type: text/html\r\nContent-Length: 0\r\n\r\n"
+    );
+    assert_eq!(talk.events(), []);
+    let challenge = crate::http::windows::tests::challenge(token);
+    let last = crate::http::windows::tests::last("CORP", "jsmith");
+    let answer = text(&talk.say(format!("{GET}Proxy-Authorization: NTLM {last}\r\n\r\n")));
+    assert!(
+        answer.contains("Proxy-Authenticate: Negotiate\r\n"),
+        "{answer}"
+    );
+    let (lm, nt) = ("01".repeat(24), "02".repeat(24));
+    let told = &talk.events()[0].1;
+    assert_eq!(told["USERNAME"], "CORP\\jsmith");
+    assert_eq!(
+        told["NTLM_HASH"],
+        format!("jsmith::CORP:{lm}:{nt}:{challenge}")
+    );
+    assert_eq!(told["PASSWORD"], Value::Null);
 }

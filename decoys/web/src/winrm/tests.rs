@@ -227,27 +227,8 @@ fn ntlm_is_challenged_with_the_machines_story_and_told() {
     let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
     let has = |text: &str| token.windows(text.len() * 2).any(|w| w == wide(text));
     assert!(has("SRV-01.corp.example.net") && has("CORP"));
-    // NTLMv1 without a session key; `anna` of `CORP` at `WKS`.
-    let mut last = b"NTLMSSP\0\x03\0\0\0".to_vec();
-    let parts = [
-        vec![1; 24],
-        vec![2; 24],
-        wide("CORP"),
-        wide("anna"),
-        wide("WKS"),
-        vec![],
-    ];
-    let mut offset = 64_u32;
-    for part in &parts {
-        let length = u16::try_from(part.len()).unwrap();
-        last.extend(length.to_le_bytes());
-        last.extend(length.to_le_bytes());
-        last.extend(offset.to_le_bytes());
-        offset += u32::from(length);
-    }
-    last.extend(1_u32.to_le_bytes());
-    last.extend(parts.concat());
-    let said = say(&mut talk, &ask(&STANDARD.encode(last)));
+    let last = crate::http::windows::tests::last("CORP", "anna");
+    let said = say(&mut talk, &ask(&last));
     assert!(
         said.starts_with("HTTP/1.1 401 \r\nServer: ") && talk.is_closed(),
         "{said}"
