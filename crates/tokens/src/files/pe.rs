@@ -226,8 +226,9 @@ pub(crate) mod tests {
         let head = whole.len() - "some data of an odd length".len();
         assert!(Layout::of(&whole[..head]).is_some());
         assert!(Layout::of(&whole[..head - 1]).is_none());
+        let signer = signer();
         for len in 0..whole.len() {
-            let _ = sign(&whole[..len], &signer());
+            let _ = sign(&whole[..len], &signer);
         }
     }
 }
