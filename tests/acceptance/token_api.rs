@@ -11,19 +11,21 @@ fn canarytools_makes_downloads_switches_and_deletes_kinds() {
     let nest = Nest::start(QUICK);
     let Some(seen) = nest.python(&format!(
         "{CONNECT}
-import os, struct, tempfile, zlib
+import os, requests, struct, tempfile, zlib
 os.chdir(tempfile.mkdtemp())
 def chunk(kind, data): return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
 png = (b'\\x89PNG\\r\\n\\x1a\\n' + chunk(b'IHDR', struct.pack('>IIBBBBB', 1, 1, 8, 0, 0, 0, 0))
     + chunk(b'IDAT', zlib.compress(b'\\0\\0')) + chunk(b'IEND', b''))
-open('logo.png', 'wb').write(png)
+# The client closes a picture's file before it sends it, so this is what it means to send.
+image = requests.post(os.environ['CONSOLE_URL'] + '/api/v1/canarytoken/create', files=dict(web_image=('logo.png', png, 'image/png')),
+    data=dict(auth_token=ini['CanaryTools']['api_key'], kind='web-image', memo='m', web_image='/tmp/logo.png', mimetype='image/png'))
+image = image.json()['canarytoken']['web_image_name']
 more = {{
-    'web-image': dict(web_image='logo.png', mimetype='image/png'),
     'fast-redirect': dict(browser_redirect_url='https://www.example.com/'),
     'cloned-web': dict(cloned_web='www.example.com'),
 }}
 begins = {{}}
-for kind in ['http', 'dns', 'web-image', 'fast-redirect', 'cloned-web', 'qr-code', 'doc-msword', 'doc-msexcel',
+for kind in ['http', 'dns', 'fast-redirect', 'cloned-web', 'qr-code', 'doc-msword', 'doc-msexcel',
         'pdf-acrobat-reader', 'windows-dir']:
     made = console.tokens.create(memo=kind, kind=kind, **more.get(kind, {{}}))
     assert made.kind == kind and len(made.canarytoken) == 25, kind
@@ -39,7 +41,7 @@ for token in console.tokens.all(): token.delete()
 refused = ''
 try: console.tokens.create(memo='m', kind='nothing')
 except Exception as e: refused = str(e)
-print(json.dumps(dict(begins=begins, before=before, left=len(console.tokens.all()), refused=refused)))
+print(json.dumps(dict(begins=begins, image=image, before=before, left=len(console.tokens.all()), refused=refused)))
 "
     )) else {
         return;
@@ -47,6 +49,7 @@ print(json.dumps(dict(begins=begins, before=before, left=len(console.tokens.all(
     assert_eq!(
         seen,
         json!({
+            "image": "logo.png",
             "begins": {
                 "qr-code": "89504e47", "doc-msword": "504b0304", "doc-msexcel": "504b0304",
                 "pdf-acrobat-reader": "25504446", "windows-dir": "504b0304",
@@ -55,7 +58,7 @@ print(json.dumps(dict(begins=begins, before=before, left=len(console.tokens.all(
                 "cloned-web", "dns", "doc-msexcel", "doc-msword", "fast-redirect", "http",
                 "pdf-acrobat-reader", "qr-code", "web-image", "windows-dir",
             ],
-            "left": 0, "refused": "Supplied kind is not valid.",
+            "left": 0, "refused": "Supplied kind is not valid when creating a Canarytoken",
         })
     );
 }
