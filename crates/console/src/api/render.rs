@@ -199,8 +199,7 @@ impl<'a> Look<'a> {
             object.extend(more);
         }
         if incident.kind == SshKeyBreadcrumb::KIND.key {
-            let events = detail.events.iter();
-            let reminder = events.filter_map(|event| reminder(event)).next();
+            let reminder = detail.events.iter().find_map(reminder);
             object.insert("reminder".to_owned(), reminder.unwrap_or_default().into());
         }
         object

@@ -257,7 +257,7 @@ mod tests {
                 ..SourceFiles::default()
             },
             SourceFiles {
-                vpn: Some(bad.clone()),
+                vpn: Some(bad),
                 ..SourceFiles::default()
             },
             SourceFiles {

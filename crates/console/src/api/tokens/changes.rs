@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use coalmine_core::settings::Fault;
 use coalmine_store::incidents::{Action, Filter, Page};
 use coalmine_store::tokens::{TokenFilter, TokenRow};
 use serde_json::{Map, Value, json};
@@ -187,17 +186,12 @@ async fn redirect(ask: Ask, to: Option<String>) -> Result<Answer, ApiError> {
     };
     let mut fields = mint::fields_with(&ask, &token, &params)
         .await
-        .map_err(|faults| {
+        .map_err(|mut faults| {
             // The parameter has another name here.
-            mint::refused(
-                faults
-                    .into_iter()
-                    .map(|fault| match fault.key.as_str() {
-                        REDIRECT => Fault::new("redirect_url", fault.problem),
-                        _ => fault,
-                    })
-                    .collect(),
-            )
+            for fault in faults.iter_mut().filter(|fault| fault.key == REDIRECT) {
+                "redirect_url".clone_into(&mut fault.key);
+            }
+            mint::refused(&faults)
         })?;
     fields.insert(REDIRECT.to_owned(), to.unwrap_or_default().into());
     keep(&ask, &token, &params, &fields, "changed the redirect of").await

@@ -84,7 +84,7 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
         now: ask.now,
         places: &places,
     };
-    let artefact = kind.make(&mint).map_err(refused)?;
+    let artefact = kind.make(&mint).map_err(|faults| refused(&faults))?;
     let fields = own_fields(&mint, &artefact);
     let tokens = ask.console.store.tokens();
     tokens
@@ -206,7 +206,7 @@ fn own_fields(mint: &Mint<'_>, artefact: &Artefact) -> Map<String, Value> {
 }
 
 /// What is wrong with the parameters, all at once.
-pub fn refused(faults: Vec<Fault>) -> ApiError {
+pub fn refused(faults: &[Fault]) -> ApiError {
     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
     ApiError::bad(format!(
         "Could not process the parameters. {}",
