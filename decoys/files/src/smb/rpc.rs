@@ -520,13 +520,11 @@ impl Pipe {
             result.resize(24, 0);
             result
         };
-        if let [only] = offered {
-            if only.starts_with(&FEATURES) {
-                // Negotiated: security contexts at will, and cancelled calls leave the connection.
-                let mut result = vec![3, 0, 3, 0];
-                result.resize(24, 0);
-                return result;
-            }
+        if matches!(offered, [only] if only.starts_with(&FEATURES)) {
+            // Negotiated: security contexts at will, and cancelled calls leave the connection.
+            let mut result = vec![3, 0, 3, 0];
+            result.resize(24, 0);
+            return result;
         }
         let known = Service::ALL.iter().find(|(service, syntax)| {
             // A newer minor version than ours isn't taken.

@@ -430,10 +430,9 @@ impl Planter {
             }
             at = place.parent;
         }
-        if let Some(first) = around.iter().find_map(|name| year(name)).map(new_year) {
-            if first < high {
-                (low, high) = (first, high.min(first.saturating_add(372)));
-            }
+        let first = around.iter().find_map(|name| year(name)).map(new_year);
+        if let Some(first) = first.filter(|first| *first < high) {
+            (low, high) = (first, high.min(first.saturating_add(372)));
         }
         let mut day = self.dice.between(low, high);
         // Day 0 was a Thursday; nobody writes at weekends.

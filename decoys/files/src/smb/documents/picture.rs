@@ -142,7 +142,7 @@ impl Scan {
         let margin = self.width / 9;
         let (line, within) = (y / LINE, y % LINE);
         let top = self.height / 12;
-        if within < 4 || within > 10 || y < top || y > self.height.saturating_sub(top) {
+        if !(4..=10).contains(&within) || y < top || y > self.height.saturating_sub(top) {
             return;
         }
         let mut words = Dice::at(self.number ^ 0x5ca1, u64::from(line));

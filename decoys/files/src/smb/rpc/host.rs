@@ -79,6 +79,9 @@ pub enum Use {
     Unknown = 8,
 }
 
+/// A domain's name and identifier, and name and kind of what's in it.
+pub type Translated = (String, Sid, Option<(String, Use)>);
+
 /// The group of everybody.
 pub const NONE: u32 = 513;
 /// S-1-5-32.
@@ -249,7 +252,7 @@ impl Host {
         let mut names: Vec<String> = Vec::new();
         for _ in 0..count {
             let (first, last) = company.person(&mut dice);
-            let name = format!("{}.{}", first, last).to_lowercase();
+            let name = format!("{first}.{last}").to_lowercase();
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -364,7 +367,7 @@ impl Host {
 
     /// The domain that `sid` lies in, that domain's identifier, its own name and kind; the name
     /// is none where there is nothing of that number.
-    pub fn translated(&self, sid: &Sid) -> (String, Sid, Option<(String, Use)>) {
+    pub fn translated(&self, sid: &Sid) -> Translated {
         let own = self.sid();
         let names = [
             (own, self.name.clone(), false),
@@ -435,7 +438,7 @@ impl Host {
     }
 
     /// What Samba makes of the Unix accounts.
-    fn unix(&self, sid: &Sid) -> Option<(String, Sid, Option<(String, Use)>)> {
+    fn unix(&self, sid: &Sid) -> Option<Translated> {
         const USERS: u32 = 1;
         const GROUPS: u32 = 2;
         let (domain, id) = sid.split()?;
