@@ -83,7 +83,7 @@ fn freetds_in_every_dialect() {
 }
 
 /// A program beside the Python of the tests.
-fn beside_python(program: &str) -> Option<PathBuf> {
+pub fn beside_python(program: &str) -> Option<PathBuf> {
     let found = python()?.with_file_name(program);
     if !found.is_file() {
         missing(program);
