@@ -32,6 +32,7 @@ mod scans;
 mod seen;
 mod services;
 mod sip;
+mod smb;
 mod smb_pipes;
 mod snmp;
 mod story;

@@ -34,10 +34,10 @@ impl Personality {
 pub static PERSONALITIES: &[Personality] = &[
     Personality {
         id: "linux-nas",
-        doc: "A storage box that somebody left too open: file transfer, remote login, a web login, a database.",
+        doc: "A storage box that somebody left too open: file shares, file transfer, remote login, a web login, a database.",
         prefix: "nas",
         everything: false,
-        toml: "[portscan]\n[ftp]\n[ssh]\n[telnet]\n[http]\n[https]\n[mysql]\n[tftp]\n[ntp]\n",
+        toml: "[portscan]\n[ftp]\n[ssh]\n[telnet]\n[http]\n[https]\n[smb]\n[mysql]\n[tftp]\n[ntp]\n",
     },
     Personality {
         id: "linux-server",
@@ -90,31 +90,31 @@ pub static PERSONALITIES: &[Personality] = &[
     },
     Personality {
         id: "windows-server-2019",
-        doc: "A Windows server with IIS, Remote Desktop and remote management.",
+        doc: "A Windows server with IIS, a file share, Remote Desktop and remote management.",
         prefix: "srv",
         everything: false,
-        toml: "system = 'windows-server-2019'\n[portscan]\n[http]\nskin = 'iisStart'\n[rdp]\n[winrm]\n",
+        toml: "system = 'windows-server-2019'\n[portscan]\n[http]\nskin = 'iisStart'\n[smb]\n[rdp]\n[winrm]\n",
     },
     Personality {
         id: "windows-server-2022",
         doc: "The same, three years newer.",
         prefix: "srv",
         everything: false,
-        toml: "system = 'windows-server-2022'\n[portscan]\n[http]\nskin = 'iisStart'\n[rdp]\n[winrm]\n",
+        toml: "system = 'windows-server-2022'\n[portscan]\n[http]\nskin = 'iisStart'\n[smb]\n[rdp]\n[winrm]\n",
     },
     Personality {
         id: "windows-dc",
-        doc: "A domain controller: Active Directory and Remote Desktop, in a domain made up where `domain` names none.",
+        doc: "A domain controller: Active Directory, file shares and Remote Desktop, in a domain made up where `domain` names none.",
         prefix: "dc",
         everything: false,
-        toml: "system = 'windows-server-2019'\n[portscan]\n[ldap]\n[ldaps]\n[rdp]\n",
+        toml: "system = 'windows-server-2019'\n[portscan]\n[smb]\nadvanced.enabled = true\n[ldap]\n[ldaps]\n[rdp]\n",
     },
     Personality {
         id: "windows-sql",
         doc: "A Windows server with a database of SQL Server, Remote Desktop and remote management.",
         prefix: "sql",
         everything: false,
-        toml: "system = 'windows-server-2019'\n[portscan]\n[mssql]\nversion = '2019'\n[rdp]\n[winrm]\n",
+        toml: "system = 'windows-server-2019'\n[portscan]\n[mssql]\nversion = '2019'\n[smb]\n[rdp]\n[winrm]\n",
     },
     Personality {
         id: "cisco-router",

@@ -320,7 +320,8 @@ impl Server {
         let tree = Tree::new(&settings.file_tree, &bird.seed, bird.booted);
         let gib = 1024 * 1024 * 1024;
         let size = seed.number("disk", 400, 4_000).saturating_mul(gib);
-        let free = size / 100 * seed.number("free", 20, 70);
+        let size = size.max(tree.used().saturating_mul(2));
+        let free = size / 200 * seed.number("free", 40, 90);
         let root = tree.lookup("").map_or(bird.booted, |node| node.created);
         let disk = info::Disk {
             samba: product.is_samba(),
@@ -554,7 +555,7 @@ fn filetime(at: Timestamp) -> u64 {
 }
 
 /// A check for NetBIOS names; empty is none.
-fn netbios_name(name: &String) -> Result<(), String> {
+fn netbios_name(name: &str) -> Result<(), String> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.len() > 15 || !name.chars().all(good) {
         return Err("must be at most 15 letters, digits, - and _".to_owned());
@@ -562,14 +563,14 @@ fn netbios_name(name: &String) -> Result<(), String> {
     Ok(())
 }
 
-fn name_of_network(name: &String) -> Result<(), String> {
+fn name_of_network(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("must not be empty".to_owned());
     }
     netbios_name(name)
 }
 
-fn share_name(name: &String) -> Result<(), String> {
+fn share_name(name: &str) -> Result<(), String> {
     let bad = |c: char| c.is_control() || "\\/:*?\"<>|[]+;,=".contains(c);
     if name.is_empty() || name.chars().count() > 80 || name.contains(bad) {
         return Err(

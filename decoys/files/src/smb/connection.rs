@@ -303,6 +303,9 @@ impl Connection {
                 last = from;
             }
             let Some(after) = after else { break };
+            if number.saturating_add(1) == MAX_COMPOUND {
+                return Err(Broken);
+            }
             rest = after;
         }
         if answer.len() > start {

@@ -14,6 +14,7 @@ impl Dice {
     }
 
     /// The stream of a number.
+    #[cfg(test)]
     pub const fn of(number: u64) -> Self {
         Self(number)
     }

@@ -130,6 +130,7 @@ impl Document {
     }
 
     /// Its size in bytes.
+    #[cfg(test)]
     pub fn size(&self) -> u64 {
         length(&self.0)
     }

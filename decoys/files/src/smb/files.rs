@@ -117,15 +117,12 @@ impl Connection {
             return Err(Status::INSUFFICIENT_RESOURCES);
         }
         let samba = self.server.product.is_samba();
+        // Windows numbers them in fours.
         let id = match samba {
             true => id,
-            false => {
-                u32::try_from(login.trees.len())
-                    .unwrap_or(0)
-                    .saturating_mul(4)
-                    | 1
-            }
+            false => login.connected.saturating_mul(4) | 1,
         };
+        login.connected = login.connected.saturating_add(1);
         login.trees.insert(id, share);
         ask.told.1 = id;
         let (kind, flags) = match share {
@@ -200,6 +197,8 @@ impl Connection {
         }
         let samba = self.server.product.is_samba();
         let (node, path) = wish.find(&self.server, &name)?;
+        // As it is spelt in the share, not as it was asked for.
+        let path = self.server.tree.spelling(&path).unwrap_or(path);
         let access = wish.granted(&node, samba);
         let facts = self.server.facts(&node);
         let what = match node.directory {
@@ -600,6 +599,8 @@ impl Connection {
             return Err(Status::INFO_LENGTH_MISMATCH);
         }
         let itself = server.facts(node);
+        let above = server.tree.parent(path);
+        let above = above.map_or(itself, |parent| server.facts(&parent));
         let children = server.tree.children(path);
         let at = reply.len();
         reply.u16(9).u16(72).u32(0);
@@ -609,7 +610,7 @@ impl Connection {
             let facts;
             let (name, facts) = match listing.next {
                 0 => (".", &itself),
-                1 => ("..", &itself),
+                1 => ("..", &above),
                 number => {
                     let Some(child) = children.get(number.saturating_sub(2)) else {
                         break;

@@ -36,6 +36,8 @@ pub(super) struct Login {
     pub(super) must_seal: bool,
     /// Messages that were encrypted for it.
     pub(super) sealed: u64,
+    /// How many trees it has connected.
+    pub(super) connected: u32,
     /// Which share each tree is.
     pub(super) trees: BTreeMap<u32, Share>,
 }
@@ -123,7 +125,7 @@ impl Connection {
             Ok(Step::Kerberos(ticket)) => {
                 self.pending.remove(&id);
                 let who = Who {
-                    domain: ticket.realm.clone(),
+                    domain: ticket.realm,
                     ..self.who("", "")
                 };
                 self.see_login(&who, "kerberos", Status::LOGON_FAILURE, None);
@@ -154,7 +156,6 @@ impl Connection {
     ) -> Result<(u16, Vec<u8>), Status> {
         let who = Who {
             domain: login.domain.clone(),
-            remote: login.workstation.clone(),
             ..self.who(&login.user, &login.workstation)
         };
         let entry = self.server.admits(login);
@@ -211,6 +212,7 @@ impl Connection {
             keys,
             must_seal,
             sealed: 0,
+            connected: 0,
             trees: BTreeMap::new(),
         };
         self.sessions.insert(id, login);

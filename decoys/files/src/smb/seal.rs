@@ -23,7 +23,8 @@ pub(super) enum Cipher {
 }
 
 impl Cipher {
-    pub(super) fn of(id: u16) -> Option<Self> {
+    #[cfg(test)]
+    fn of(id: u16) -> Option<Self> {
         Some(match id {
             1 => Self::Aes128Ccm,
             2 => Self::Aes128Gcm,
@@ -57,7 +58,8 @@ pub(super) enum Signing {
 }
 
 impl Signing {
-    pub(super) fn of(id: u16) -> Option<Self> {
+    #[cfg(test)]
+    fn of(id: u16) -> Option<Self> {
         Some(match id {
             0 => Self::HmacSha256,
             1 => Self::AesCmac,
@@ -92,24 +94,27 @@ impl Keys {
         signing: Signing,
         cipher: Option<Cipher>,
     ) -> Option<Self> {
-        let (sign, from_client, to_client): (_, (&[u8], &[u8]), (&[u8], &[u8])) = match derivation {
+        // Labels and contexts of the keys that sign, open what the client sent, and seal for it.
+        let ways: [(&[u8], &[u8]); 3] = match derivation {
             Derivation::None => {
                 return Some(Self {
                     signing: Signer::new(signing, session_key)?,
                     cipher: None,
                 });
             }
-            Derivation::Labels => (
-                derive(session_key, b"SMB2AESCMAC\0", b"SmbSign\0", 16),
+            Derivation::Labels => [
+                (b"SMB2AESCMAC\0", b"SmbSign\0"),
                 (b"SMB2AESCCM\0", b"ServerIn \0"),
                 (b"SMB2AESCCM\0", b"ServerOut\0"),
-            ),
-            Derivation::Preauth(hash) => (
-                derive(session_key, b"SMBSigningKey\0", hash, 16),
+            ],
+            Derivation::Preauth(hash) => [
+                (b"SMBSigningKey\0", hash),
                 (b"SMBC2SCipherKey\0", hash),
                 (b"SMBS2CCipherKey\0", hash),
-            ),
+            ],
         };
+        let [sign, from_client, to_client] = ways;
+        let sign = derive(session_key, sign.0, sign.1, 16);
         let cipher = match cipher {
             None => None,
             Some(cipher) => {
@@ -207,7 +212,7 @@ fn derive(key: &[u8], label: &[u8], context: &[u8], length: usize) -> Vec<u8> {
 }
 
 enum Signer {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Cmac(cmac::Key),
     Gmac(LessSafeKey),
 }
@@ -215,7 +220,7 @@ enum Signer {
 impl Signer {
     fn new(signing: Signing, key: &[u8]) -> Option<Self> {
         Some(match signing {
-            Signing::HmacSha256 => Self::Hmac(hmac::Key::new(hmac::HMAC_SHA256, key)),
+            Signing::HmacSha256 => Self::Hmac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key))),
             Signing::AesCmac => Self::Cmac(cmac::Key::new(cmac::AES_128, key).ok()?),
             Signing::AesGmac => {
                 let key = UnboundKey::new(&aead::AES_128_GCM, key).ok()?;
@@ -247,7 +252,8 @@ impl Signer {
             Self::Gmac(key) => {
                 // 3.1.4.1: the message's number, and whether the server sent it or it cancels.
                 let fields = Fields(message);
-                let flags = u32::from(fields.u32(16)? & 1) | u32::from(fields.u16(12)? == 12) << 1;
+                let cancels = u32::from(fields.u16(12)? == 12);
+                let flags = (fields.u32(16)? & 1) | (cancels << 1);
                 let mut nonce = [0; 12];
                 put(&mut nonce, 0, &fields.array::<8>(24)?);
                 put(&mut nonce, 8, &flags.to_le_bytes());
@@ -271,10 +277,7 @@ impl Signer {
 
 enum Sealer {
     Gcm(LessSafeKey),
-    Ccm {
-        blocks: EncryptingKey,
-        stream: EncryptingKey,
-    },
+    Ccm(Box<Ccm>),
 }
 
 impl Sealer {
@@ -285,10 +288,10 @@ impl Sealer {
         };
         let ccm = |algorithm| {
             let key = || UnboundCipherKey::new(algorithm, key).ok();
-            Some(Self::Ccm {
+            Some(Self::Ccm(Box::new(Ccm {
                 blocks: EncryptingKey::cbc(key()?).ok()?,
                 stream: EncryptingKey::ctr(key()?).ok()?,
-            })
+            })))
         };
         match cipher {
             Cipher::Aes128Gcm => gcm(&aead::AES_128_GCM),
@@ -308,7 +311,8 @@ impl Sealer {
                     .ok()?;
                 tag.as_ref().first_chunk().copied()
             }
-            Self::Ccm { blocks, stream } => {
+            Self::Ccm(ccm) => {
+                let Ccm { blocks, stream } = ccm.as_ref();
                 let mut tag = ccm_tag(blocks, nonce, aad, message)?;
                 counter(stream, nonce, 0, &mut tag)?;
                 counter(stream, nonce, 1, message)?;
@@ -329,7 +333,8 @@ impl Sealer {
                     .len();
                 plain.truncate(length);
             }
-            Self::Ccm { blocks, stream } => {
+            Self::Ccm(ccm) => {
+                let Ccm { blocks, stream } = ccm.as_ref();
                 counter(stream, nonce, 1, &mut plain)?;
                 let mut right = ccm_tag(blocks, nonce, aad, &plain)?;
                 counter(stream, nonce, 0, &mut right)?;
@@ -338,6 +343,12 @@ impl Sealer {
         }
         Some(plain)
     }
+}
+
+/// A key of CCM, for both of its halves.
+struct Ccm {
+    blocks: EncryptingKey,
+    stream: EncryptingKey,
 }
 
 /// The CBC-MAC of CCM (RFC 3610 section 2.2), with a tag of 16 bytes and a length of four.

@@ -291,6 +291,7 @@ impl Tree {
 
     /// At most `len` bytes of the file at `path` from `offset` on; fewer only at its end, none of
     /// folders and of what isn't there.
+    #[cfg(test)]
     pub fn read(&self, path: &str, offset: u64, len: usize) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.read_into(path, offset, len, &mut bytes);
