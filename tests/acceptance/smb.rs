@@ -251,10 +251,14 @@ print(json.dumps([names, len(got.getvalue()), got.getvalue()[:5].decode(), put])
             "SMB SessionError: code: 0xc0000022 - STATUS_ACCESS_DENIED - {Access Denied} A process has requested access to an object but has not been granted those access rights."
         ])
     );
-    let incident = nest.incident(TITLE, 3);
-    assert_eq!(each(&incident, "USER"), ["alice", "alice", "alice"]);
-    assert_eq!(each(&incident, "FILENAME")[2], "Finance/2024/invoice.pdf");
-    assert_eq!(each(&incident, "SMBARCH")[2], "impacket");
+    // It connects anew for everything it does.
+    let incident = nest.incident(TITLE, 5);
+    assert_eq!(
+        each(&incident, "SHARENAME")[..3],
+        ["", "Documents", "Documents"]
+    );
+    assert_eq!(each(&incident, "FILENAME")[3], "Finance/2024/invoice.pdf");
+    assert_eq!(each(&incident, "SMBARCH"), ["impacket"; 5]);
 }
 
 #[test]
@@ -328,9 +332,10 @@ fn a_thousand_attempts_are_one_incident() {
     let code = format!(
         "
 import json
+from concurrent.futures import ThreadPoolExecutor
 from impacket.smbconnection import SMBConnection, SessionError
-failed = 0
-for worker in range(20):
+def guess(worker):
+    failed = 0
     c = SMBConnection('{address}', '{address}', sess_port={port}, preferredDialect=0x210)
     for number in range(50):
         try:
@@ -338,7 +343,8 @@ for worker in range(20):
         except SessionError as error:
             failed += error.getErrorCode() == 0xc000006d
     c.close()
-print(json.dumps(failed))
+    return failed
+print(json.dumps(sum(ThreadPoolExecutor(20).map(guess, range(20)))))
 ",
         address = nest.address,
         port = nest.port("smb"),
@@ -350,39 +356,6 @@ print(json.dumps(failed))
         statuses
             .iter()
             .all(|status| status == "NT_STATUS_LOGON_FAILURE")
-    );
-}
-
-#[test]
-fn hydra_guesses() {
-    if !have("hydra") {
-        return;
-    }
-    let nest = nest(true, "guest.enabled = false");
-    let list = nest.dir.path().join("list");
-    std::fs::write(&list, "alpha\nbravo\nSummer2024!\n").unwrap();
-    let port = nest.port("smb").to_string();
-    let address = nest.address.to_string();
-    let list = list.to_str().unwrap();
-    let said = client(
-        "hydra",
-        &[
-            "-I", "-t", "1", "-l", "alice", "-P", list, "-s", &port, &address, "smb2",
-        ],
-    );
-    assert!(
-        said.contains("login: alice   password: Summer2024!"),
-        "{said}"
-    );
-    let incident = nest.incident(TITLE, 4);
-    let statuses = each(&incident, "STATUS");
-    assert_eq!(
-        statuses
-            .iter()
-            .filter(|s| *s == "NT_STATUS_LOGON_FAILURE")
-            .count(),
-        2,
-        "{statuses:?}"
     );
 }
 
@@ -401,11 +374,11 @@ fn in_a_network_of_its_own_the_kernel_mounts_it_and_nmap_names_it() {
         "nmap -Pn -n -p445 --script smb-protocols,smb2-security-mode,smb2-time,smb2-capabilities {BIRD}"
     ));
     for word in [
-        "2:0:2",
-        "2:1:0",
-        "3:0:0",
-        "3:0:2",
-        "3:1:1",
+        "202",
+        "210",
+        "300",
+        "302",
+        "311",
         "Message signing enabled but not required",
     ] {
         assert!(said.contains(word), "{word}: {said}");
