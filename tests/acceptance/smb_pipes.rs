@@ -31,6 +31,7 @@ report.connections = false
     ))
 }
 
+const LOGIN: &str = "backup:Summer2025";
 const SAMBA: &str = "personality = \"bare\"";
 const WINDOWS: &str = "personality = \"bare\"\nsystem = \"windows-server-2019\"";
 
@@ -42,12 +43,15 @@ fn rpcclient(nest: &Nest, user: &str, commands: &str) -> String {
     )
 }
 
-/// What one of impacket's examples says.
-fn impacket(nest: &Nest, script: &str, more: &[&str]) -> Option<String> {
+/// What one of impacket's examples says; without a `login` in a null session.
+fn impacket(nest: &Nest, login: &str, script: &str, more: &[&str]) -> Option<String> {
     let (python, script) = (python()?, beside_python(script)?);
     let port = nest.port("smb").to_string();
-    let target = format!("backup:Summer2025@{}", nest.address);
+    let target = format!("{login}@{}", nest.address);
     let mut all = vec!["-c", OTHER_PORT, &port, script.to_str()?, &target];
+    if login.is_empty() {
+        all.push("-no-pass");
+    }
     all.extend(more);
     Some(client(python.to_str()?, &all))
 }
@@ -127,6 +131,38 @@ fn rpcclient_lists_what_samba_has() {
 }
 
 #[test]
+fn impacket_lists_accounts_and_keys_of_samba_as_nobody() {
+    let nest = nest(SAMBA);
+    let Some(said) = impacket(&nest, "", "samrdump.py", &[]) else {
+        return;
+    };
+    assert!(said.contains("Found user: backup, uid = 1000"), "{said}");
+    assert!(said.contains("r.shaw (1001)/PrimaryGroupId: 513"), "{said}");
+    let key = "HKLM\\SOFTWARE\\Microsoft\\Windows";
+    let said = impacket(&nest, "", "reg.py", &["query", "-keyName", key]).unwrap();
+    assert!(said.contains("\\Windows\\CurrentVersion"), "{said}");
+    let seen = events(&nest.incident(TITLE, 4));
+    let sid = seen[0]["SID"].as_str().unwrap();
+    let asked = |api: &str, more: Value| {
+        let remote = seen[0]["REMOTENAME"].as_str().unwrap();
+        asked(api, "", ("impacket", remote), "ok", more)
+    };
+    let user =
+        |rid: &str, name: &str| asked("SamrOpenUser", groups(&format!("{sid}-{rid}"), rid, name));
+    let registry = json!({"HIVE": "HKEY_LOCAL_MACHINE", "REGISTRY_KEY": &key[5..]});
+    let wanted = [
+        asked(
+            "SamrEnumerateUsersInDomain",
+            groups(sid, "1000,1001", "backup,r.shaw"),
+        ),
+        user("1000", "backup"),
+        user("1001", "r.shaw"),
+        asked("BaseRegOpenKey", registry),
+    ];
+    assert_eq!(seen, wanted);
+}
+
+#[test]
 fn a_thousand_questions_are_one_incident() {
     if !have("rpcclient") {
         return;
@@ -140,7 +176,7 @@ fn a_thousand_questions_are_one_incident() {
 #[test]
 fn impacket_looks_up_what_windows_tells() {
     let nest = nest(WINDOWS);
-    let Some(said) = impacket(&nest, "lookupsid.py", &["1100"]) else {
+    let Some(said) = impacket(&nest, LOGIN, "lookupsid.py", &["1100"]) else {
         return;
     };
     for wanted in [
@@ -155,14 +191,20 @@ fn impacket_looks_up_what_windows_tells() {
         .find_map(|line| line.split("Domain SID is: ").nth(1))
         .unwrap();
     let key = "HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion";
-    let said = impacket(&nest, "reg.py", &["query", "-keyName", key]).unwrap();
+    let said = impacket(&nest, LOGIN, "reg.py", &["query", "-keyName", key]).unwrap();
     assert!(
         said.contains("ProductName\tREG_SZ\t Windows Server 2019 Standard"),
         "{said}"
     );
-    let said = impacket(&nest, "reg.py", &["query", "-keyName", "HKLM\\SAM\\SAM"]).unwrap();
+    let said = impacket(
+        &nest,
+        LOGIN,
+        "reg.py",
+        &["query", "-keyName", "HKLM\\SAM\\SAM"],
+    )
+    .unwrap();
     assert!(said.contains("0x5 - rpc_s_access_denied"), "{said}");
-    let said = impacket(&nest, "samrdump.py", &[]).unwrap();
+    let said = impacket(&nest, LOGIN, "samrdump.py", &[]).unwrap();
     assert!(said.contains("STATUS_ACCESS_DENIED"), "{said}");
     let incident = nest.incident(TITLE, 6);
     let seen = events(&incident);

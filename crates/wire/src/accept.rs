@@ -267,4 +267,10 @@ impl Login {
         }
         Some(keys.exported)
     }
+
+    /// ExportedSessionKey of an anonymous login, with which some clients sign all the same. None for
+    /// every other login.
+    pub fn anonymous_key(&self) -> Option<[u8; 16]> {
+        Keys::anonymous(&self.authenticate).map(|keys| keys.exported)
+    }
 }

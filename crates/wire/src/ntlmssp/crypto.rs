@@ -47,11 +47,22 @@ impl Keys {
             }
             Response::Anonymous | Response::Malformed => return None,
         };
+        Some(Self::under(login, &exchange))
+    }
+
+    /// The keys of a login by nobody, whose KeyExchangeKey is zero (section 3.2.5.1.2).
+    pub(crate) fn anonymous(login: &Authenticate) -> Option<Self> {
+        let nobody = login.response() == Response::Anonymous;
+        nobody.then(|| Self::under(login, &[0; 16]))
+    }
+
+    /// What the client sent under the KeyExchangeKey, or that key itself.
+    fn under(login: &Authenticate, exchange: &[u8; 16]) -> Self {
         let exported = match login.session_key.as_slice().try_into() {
-            Ok(under) if login.flags & flags::KEY_EXCH != 0 => rc4(&exchange, under),
-            _ => exchange,
+            Ok(under) if login.flags & flags::KEY_EXCH != 0 => rc4(exchange, under),
+            _ => *exchange,
         };
-        Some(Self { exported })
+        Self { exported }
     }
 
     /// Whether `mic` is the code over the three messages, the last one with zeros for it.

@@ -300,6 +300,9 @@ fn responses_are_told_apart() {
     assert_eq!(nobody.response(), Response::Anonymous);
     assert_eq!(nobody.hash(&CHALLENGE), None);
     assert_eq!(Keys::of(&nobody, &CHALLENGE, ""), None);
+    let exported = Keys::anonymous(&nobody).map(|keys| keys.exported);
+    assert_eq!(exported, Some([0; 16]));
+    assert_eq!(Keys::anonymous(&login(1, "", &ones, "")), None);
     let lm_alone = login(1, &ones, "", "");
     assert_eq!(lm_alone.hash(&CHALLENGE), None);
     let mut breaking = login(1, "", &ones, "");

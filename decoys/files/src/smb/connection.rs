@@ -14,6 +14,7 @@ use super::login::{Login, Pending};
 use super::message::{HEADER, Header, Request, Writer, command, count, flags, put};
 use super::negotiate::{self, Agreed, Offer, Told};
 use super::room::{Room, Tenant};
+use super::rpc::Caller;
 use super::seal::{Keys, TRANSFORM, sealed_for};
 use super::smb1::{self, Wants};
 use super::status::Status;
@@ -415,7 +416,10 @@ impl Connection {
         let login = login.or(self.gone.as_ref());
         let signs = login.is_some_and(|login| {
             let asked = header.has(flags::SIGNED) || login.must_sign;
-            let done = header.command == command::SESSION_SETUP && status == Status::OK;
+            // What lets nobody in isn't signed unasked.
+            let done = header.command == command::SESSION_SETUP
+                && status == Status::OK
+                && login.caller == Caller::User;
             login.keys.is_some() && (asked || done) && sealed.is_none()
         });
         let mut told = header.flags & flags::RELATED;

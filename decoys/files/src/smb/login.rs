@@ -30,7 +30,7 @@ pub(super) struct Pending {
 pub(super) struct Login {
     pub(super) who: Arc<Who>,
     pub(super) caller: Caller,
-    /// Guests and nobodies have none.
+    /// Guests have none; nobody signs without having to.
     pub(super) keys: Option<Keys>,
     pub(super) must_sign: bool,
     pub(super) must_seal: bool,
@@ -172,21 +172,26 @@ impl Connection {
         let agreed = self.agreed.as_ref().ok_or(Status::INVALID_PARAMETER)?;
         let mut flags = 0;
         let mut keys = None;
+        let derived = |key: &[u8; 16]| {
+            let derivation = match agreed.dialect {
+                Dialect::Smb202 | Dialect::Smb210 => Derivation::None,
+                Dialect::Smb300 | Dialect::Smb302 => Derivation::Labels,
+                Dialect::Smb311 => Derivation::Preauth(&pending.preauth),
+            };
+            Keys::new(key, derivation, agreed.signing, agreed.cipher)
+        };
         match &entry {
-            Entry::User(key) => {
-                let derivation = match agreed.dialect {
-                    Dialect::Smb202 | Dialect::Smb210 => Derivation::None,
-                    Dialect::Smb300 | Dialect::Smb302 => Derivation::Labels,
-                    Dialect::Smb311 => Derivation::Preauth(&pending.preauth),
-                };
-                keys = Keys::new(key, derivation, agreed.signing, agreed.cipher);
-            }
+            Entry::User(key) => keys = derived(key),
             Entry::Guest => flags |= IS_GUEST,
-            Entry::Anonymous if self.server.product.is_samba() => {}
+            // impacket signs as nobody, and Samba takes it.
+            Entry::Anonymous if self.server.product.is_samba() => {
+                keys = login.anonymous_key().and_then(|key| derived(&key));
+            }
             Entry::Anonymous => flags |= IS_NULL,
         }
         let encryption = self.server.settings.encryption;
-        let can_seal = keys.as_ref().is_some_and(Keys::can_seal);
+        let user = matches!(entry, Entry::User(_));
+        let can_seal = user && keys.as_ref().is_some_and(Keys::can_seal);
         if encryption == Encryption::Required && !can_seal {
             return Err(Status::ACCESS_DENIED);
         }
@@ -207,7 +212,7 @@ impl Connection {
         };
         let login = Login {
             caller,
-            must_sign: keys.is_some() && (must_sign || both & SIGNING_REQUIRED != 0),
+            must_sign: user && keys.is_some() && (must_sign || both & SIGNING_REQUIRED != 0),
             who: Arc::new(who),
             keys,
             must_seal,
