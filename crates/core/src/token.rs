@@ -583,8 +583,11 @@ impl Trip {
 /// What the toucher gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// What an unknown token gets: nobody learns anything.
+    /// What an unknown token gets: nobody learns anything. A browser that shows it gets a page that
+    /// asks the browser about itself.
     Plain,
+    /// The same for everybody, browsers too: they aren't asked.
+    Pixel,
     /// A page or file.
     Body {
         /// MIME type.
@@ -594,6 +597,8 @@ pub enum Answer {
     },
     /// 302 to this URL.
     Redirect(String),
+    /// A page that asks the browser about itself and then leads to this URL.
+    SlowRedirect(String),
     /// The file that was uploaded as this parameter.
     Upload(&'static str),
     /// A whole answer of HTTP. Length and connection are the channel's; `Server` too, unless it's

@@ -23,7 +23,7 @@ pub static KIND: TokenKind = TokenKind {
     reach: Reach::Direct,
     asks: &[Ask {
         name: SCANNER,
-        doc: "Whether a browser that opens the URL may be asked about itself. Kept with the token.",
+        doc: "Whether a browser that opens the URL is asked about itself.",
         required: false,
         takes: Takes::Bool(SCANNER_DEFAULT),
     }],
@@ -44,14 +44,37 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
 }
 
 /// The channel's own fields say all there is.
-fn trip(_: &Token, _: &Hit<'_>) -> Trip {
-    Trip::alert(Map::new(), Answer::Plain)
+fn trip(token: &Token, _: &Hit<'_>) -> Trip {
+    let scanner = token.fields.get(SCANNER).and_then(Value::as_bool);
+    let answer = match scanner.unwrap_or(SCANNER_DEFAULT) {
+        true => Answer::Plain,
+        false => Answer::Pixel,
+    };
+    Trip::alert(Map::new(), answer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::minted;
+    use crate::tests::{minted, request, token};
+
+    #[test]
+    fn browsers_are_asked_unless_the_owner_says_no() {
+        let mut token = token(&KIND);
+        for (fields, answer) in [
+            (Map::new(), Answer::Plain),
+            (minted(&KIND, &[]).unwrap().fields, Answer::Plain),
+            (
+                minted(&KIND, &[(SCANNER, "false")]).unwrap().fields,
+                Answer::Pixel,
+            ),
+        ] {
+            token.fields = fields;
+            let trip = (KIND.trip)(&token, &Hit::Http(request()));
+            assert!(trip.alert);
+            assert_eq!(trip.answer, answer);
+        }
+    }
 
     #[test]
     fn the_scanner_is_on_unless_switched_off() {

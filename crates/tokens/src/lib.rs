@@ -15,15 +15,24 @@ pub mod doc_msexcel;
 pub mod doc_msword;
 pub mod fast_redirect;
 pub mod files;
+pub mod gmail;
+pub mod google;
+pub mod google_docs;
+pub mod google_sheets;
 pub mod http;
+pub mod idp_app;
+pub mod mails;
 pub mod msexcel_macro;
 pub mod msword_macro;
+pub mod office365mail;
 pub mod pdf_acrobat_reader;
+pub mod pwa;
 pub mod qr_code;
 pub mod referrers;
 pub mod sensitive_cmd;
 pub mod signed_exe;
 pub mod sites;
+pub mod slow_redirect;
 pub mod sql;
 pub mod svn;
 pub mod web_image;
@@ -42,12 +51,19 @@ const ALL: &[&TokenKind] = &[
     &doc_msexcel::KIND,
     &doc_msword::KIND,
     &fast_redirect::KIND,
+    &gmail::KIND,
+    &google_docs::KIND,
+    &google_sheets::KIND,
+    &idp_app::KIND,
     &msexcel_macro::KIND,
     &msword_macro::KIND,
+    &office365mail::KIND,
     &pdf_acrobat_reader::KIND,
+    &pwa::KIND,
     &qr_code::KIND,
     &sensitive_cmd::KIND,
     &signed_exe::KIND,
+    &slow_redirect::KIND,
     &sql::KIND,
     &svn::KIND,
     &web_image::KIND,

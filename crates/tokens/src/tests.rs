@@ -161,6 +161,7 @@ fn sample(ask: &Ask) -> Option<&'static str> {
     match ask.takes {
         // Texts of a form of their own have a line each here.
         Takes::Text(_) if ask.name == "process_name" => Some("whoami.exe"),
+        Takes::Text(_) if matches!(ask.name, "mailboxes" | "sender") => Some("alice@example.com"),
         Takes::Text(_) => Some("x"),
         Takes::Bool(true) => Some("true"),
         Takes::Bool(false) => Some("false"),

@@ -9,6 +9,7 @@ mod dns;
 mod http;
 pub mod ignore;
 mod keeper;
+mod scanner;
 mod slots;
 mod sources;
 mod touch;

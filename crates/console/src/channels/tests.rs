@@ -268,7 +268,7 @@ fn dns_touch() -> Touch {
     })
 }
 
-fn id(text: &str) -> TokenId {
+pub(super) fn id(text: &str) -> TokenId {
     text.parse().unwrap()
 }
 

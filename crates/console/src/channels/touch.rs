@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::scanner::{Findings, Scanner, Visit};
 use super::{PATIENCE, Sources, ignore};
 
 /// Touches being remembered at once, both channels together.
@@ -81,6 +82,7 @@ pub(super) struct Touches<K> {
     kinds: &'static [&'static TokenKind],
     sources: Sources,
     pending: Arc<Semaphore>,
+    scanner: Scanner,
 }
 
 impl<K: Keeper> Touches<K> {
@@ -90,6 +92,7 @@ impl<K: Keeper> Touches<K> {
             kinds,
             sources,
             pending: Arc::new(Semaphore::new(MAX_PENDING)),
+            scanner: Scanner::new(),
         }
     }
 
@@ -99,6 +102,7 @@ impl<K: Keeper> Touches<K> {
         if candidates.is_empty() {
             return Answer::Plain;
         }
+        let visit = Visit::of(&touch);
         let answer = Arc::new(OnceLock::new());
         let work = {
             let (this, answer) = (Arc::clone(self), Arc::clone(&answer));
@@ -117,7 +121,11 @@ impl<K: Keeper> Touches<K> {
         if timeout(PATIENCE, work).await.is_err() && self.pending.available_permits() == 0 {
             tracing::error!("the store does not keep up with touched tokens");
         }
-        answer.get().cloned().unwrap_or(Answer::Plain)
+        let (answer, alerted) = answer.get().cloned().unwrap_or((Answer::Plain, false));
+        match visit {
+            Some(visit) => self.scanner.page(&visit, answer, alerted),
+            None => answer,
+        }
     }
 
     /// Domains of tokens beside the configured zone.
@@ -130,7 +138,13 @@ impl<K: Keeper> Touches<K> {
         self.keeper.root().await
     }
 
-    async fn remember(&self, candidates: &[Candidate], touch: Touch, answer: &OnceLock<Answer>) {
+    async fn remember(
+        &self,
+        candidates: &[Candidate],
+        touch: Touch,
+        answer: &OnceLock<(Answer, bool)>,
+    ) {
+        let findings = self.scanner.findings(&touch);
         for candidate in candidates {
             let Some(token) = self.keeper.find(candidate).await else {
                 continue;
@@ -138,13 +152,18 @@ impl<K: Keeper> Touches<K> {
             let Some(kind) = self.kind_of(&token, touch.what.channel()) else {
                 continue;
             };
-            let trip = touch.what.trip(kind, &token, touch.src.ip);
+            let mut trip = touch.what.trip(kind, &token, touch.src.ip);
+            if let Some(findings) = &findings {
+                trip.alert = findings.alerted;
+                trip.answer = Answer::Plain;
+            }
             let told = self.file_of(&token, trip.answer.clone()).await;
+            let alert = trip.alert && !ignore::is_harmless(&token, &trip.fields);
             // The only writer of this cell.
-            let _ = answer.set(told);
-            if trip.alert && !ignore::is_harmless(&token, &trip.fields) {
+            let _ = answer.set((told, alert));
+            if alert {
                 let about = self.sources.fields(touch.src.ip);
-                let sighting = sighting(kind, token, trip, touch, about);
+                let sighting = sighting(kind, token, trip, touch, about, findings);
                 self.keeper.record(sighting).await;
             }
             return;
@@ -287,9 +306,15 @@ fn sighting(
     trip: Trip,
     touch: Touch,
     about: Map<String, Value>,
+    findings: Option<Findings>,
 ) -> Sighting {
     let channel = touch.what.channel();
     let mut fields = touch.what.fields();
+    if let (Some(findings), Some(Value::Object(info))) =
+        (findings, fields.get_mut("additional_info"))
+    {
+        findings.tell(info);
+    }
     fields.extend(about);
     fields.extend(trip.fields);
     put(&mut fields, "type", kind.id);

@@ -186,6 +186,32 @@ pub fn new(dice: &mut Dice, paper: &Paper, inside: Inside<'_>) -> Vec<u8> {
     ooxml::pack(&parts)
 }
 
+/// A new workbook whose first row ends in a formula that shows the picture at `url`, as Excel
+/// (`IMAGE`) and Google Sheets (the form in which it exports its own functions) understand it.
+///
+/// # Errors
+/// Never, since it opens what [`new`] makes.
+pub fn with_formula(dice: &mut Dice, paper: &Paper, url: &str) -> Result<Vec<u8>, String> {
+    let book = new(dice, paper, Inside::Picture(url));
+    let mut package = Package::open(&book, MAIN, "an Excel workbook (.xlsx)")?;
+    let part = "xl/worksheets/sheet1.xml";
+    let sheet = package.needed(part)?;
+    let quoted = format!("\"{url}\"");
+    let sheets = format!(
+        "IFERROR(__xludf.DUMMYFUNCTION(\"IMAGE({},4,1,1)\"),\"\")",
+        quoted.replace('"', "\"\"")
+    );
+    let excel = format!("_xlfn.IMAGE({quoted},\"\",3,1,1)");
+    // Columns I and J, of which the figures need none.
+    let cells = format!(
+        "<c r=\"I1\" t=\"str\"><f>{}</f><v></v></c><c r=\"J1\" t=\"str\"><f>{}</f><v></v></c></row>",
+        xml::escape(&sheets),
+        xml::escape(&excel)
+    );
+    package.put(part, sheet.replacen("</row>", &cells, 1));
+    Ok(package.finish())
+}
+
 /// The uploaded workbook with a picture at `url` in its first visible sheet.
 pub fn with_picture(dice: &mut Dice, upload: &[u8], url: &str) -> Result<Vec<u8>, String> {
     let mut package = Package::open(upload, MAIN, "an Excel workbook (.xlsx)")?;

@@ -205,7 +205,7 @@ pub fn escape(text: &str) -> String {
 }
 
 /// The opposite, for the five entities that need no declaration; others stay as they stand.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     if !text.contains('&') {
         return text.to_owned();
     }

@@ -113,8 +113,12 @@ pub(super) fn answered(head: &Head, answer: &Answer) -> Vec<u8> {
             shape.status = "204 No Content";
             shape.headers = PREFLIGHT;
         }
-        // An uploaded file has become a body before; missing names are for the DNS.
-        Answer::Plain | Answer::Upload(_) | Answer::NxDomain => {
+        // Uploaded files and pages have become bodies before; missing names are for the DNS.
+        Answer::Plain
+        | Answer::Pixel
+        | Answer::SlowRedirect(_)
+        | Answer::Upload(_)
+        | Answer::NxDomain => {
             shape.content = Some(("image/gif", PIXEL));
         }
         Answer::Body { mime, bytes } => shape.content = Some((mime, bytes)),

@@ -1,0 +1,54 @@
+//! Office 365 Mail Bug: mails that wait in mailboxes of Office 365.
+
+use coalmine_core::settings::Fault;
+use coalmine_core::token::{
+    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+};
+use serde_json::Map;
+
+use crate::mails::{self, Style};
+
+/// The kind.
+pub static KIND: TokenKind = TokenKind {
+    id: "office365mail",
+    title: "Office 365 Mail Bug",
+    description: "Office 365 Mail Bug",
+    doc: "Mails for mailboxes in Office 365, one for each address that you name, as a zip of .eml files.\n\
+          Put each into its mailbox with any mail program, or by IMAP, and archive it: its owner has no \
+          reason to open it, but somebody who searches the mailbox for passwords and payments has.\n\
+          The mail's link and its picture of one pixel carry the mailbox's address, which the incident \
+          shows in the URL.\n\
+          Pictures are often fetched by the mail service for its users, from its own addresses.",
+    logtype: 17019,
+    channels: &[TokenChannel::Http],
+    reach: Reach::Local(
+        "Makes the mails; it does not put them into mailboxes through Microsoft's API.",
+    ),
+    asks: mails::ASKS,
+    event: &[],
+    mint,
+    trip,
+};
+
+fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
+    mails::mint(mint, KIND.id, Style::Office)
+}
+
+/// The channel's own fields say all there is.
+fn trip(_: &Token, _: &Hit<'_>) -> Trip {
+    Trip::alert(Map::new(), Answer::Plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{minted, request, token};
+
+    #[test]
+    fn the_mail_looks_like_the_services_own() {
+        let made = minted(&KIND, &[("mailboxes", "alice@example.com")]).unwrap();
+        let mail = &made.renders[KIND.id];
+        assert!(mail.contains(".prod.outlook.com>\r\n"), "{mail}");
+        assert!((KIND.trip)(&token(&KIND), &Hit::Http(request())).alert);
+    }
+}

@@ -1,0 +1,84 @@
+//! Slow Redirect: a page that asks the browser about itself, then leads somewhere harmless.
+
+use coalmine_core::event::{Field, Shape};
+use coalmine_core::settings::Fault;
+use coalmine_core::token::{
+    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+};
+use serde_json::{Map, Value, json};
+
+/// The kind.
+pub static KIND: TokenKind = TokenKind {
+    id: "slow-redirect",
+    title: "Slow Redirect",
+    description: "Slow HTTP Redirect",
+    doc: "A unique URL that shows an empty page for a moment, then sends the visitor to an address \
+          of your choice.\n\
+          Put it where a fast redirect would do and you want to know more: a bookmark to an \
+          administrator's page, a link in a document, a QR code on a badge.\n\
+          Meanwhile the page asks the browser about itself: screen, time zone, languages, hardware, \
+          whether a program drives it. What it says comes as a second event of the same incident, in \
+          `additional_info`.\n\
+          Nobody is kept for more than two seconds. Without JavaScript the visitor is sent on, and \
+          only the first event comes.",
+    logtype: 17017,
+    channels: &[TokenChannel::Http],
+    reach: Reach::Direct,
+    asks: &[Ask {
+        name: TO,
+        doc: "Where the visitor is sent: a whole http or https URL.",
+        required: true,
+        takes: Takes::Url,
+    }],
+    event: &[Field {
+        name: TO,
+        shape: Shape::String,
+        optional: false,
+        doc: "Where the visitor was sent.",
+        sample: || json!("https://intranet.example.com/"),
+    }],
+    mint,
+    trip,
+};
+
+const TO: &str = "browser_redirect_url";
+
+fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
+    let to = mint.param(TO).unwrap_or_default();
+    Ok(Artefact {
+        fields: Map::from_iter([
+            (TO.to_owned(), Value::from(to)),
+            ("url".to_owned(), mint.url("html").into()),
+        ]),
+        ..Artefact::default()
+    })
+}
+
+fn trip(token: &Token, _: &Hit<'_>) -> Trip {
+    let to = token.fields.get(TO).and_then(Value::as_str);
+    let to = to.unwrap_or_default().to_owned();
+    let fields = Map::from_iter([(TO.to_owned(), Value::from(to.as_str()))]);
+    Trip::alert(fields, Answer::SlowRedirect(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{minted, request, token};
+
+    #[test]
+    fn the_visitor_is_sent_on_later_and_the_event_says_where() {
+        let trip = (KIND.trip)(&token(&KIND), &Hit::Http(request()));
+        let to = "https://www.example.com/login?a=b&c=d";
+        assert_eq!(trip.answer, Answer::SlowRedirect(to.to_owned()));
+        assert_eq!(trip.fields[TO], to);
+        assert!(trip.alert);
+    }
+
+    #[test]
+    fn only_the_web_can_be_redirected_to() {
+        for to in ["javascript:alert(1)", "data:text/html,x", "https://a\"><b"] {
+            assert_eq!(minted(&KIND, &[(TO, to)]).unwrap_err()[0].key, TO, "{to}");
+        }
+    }
+}
