@@ -257,7 +257,9 @@ const SCRIPT: &str = "\
     if (navigator.geolocation) navigator.geolocation.getCurrentPosition(function () {}, function () {});
     return;
   }
-  function tell(more) { return fetch(here + '?time=' + Date.now() + more, { cache: 'no-store' }); }
+  function tell(more) {
+    return fetch(here + '?time=' + Date.now() + more, { cache: 'no-store' }).then(function (r) { return r.text(); });
+  }
   function sorry() { say.textContent = 'Cannot connect. Try again later.'; }
   say.textContent = 'Loading\\u2026';
   tell('').then(function () { setTimeout(sorry, 8000); }, sorry);
