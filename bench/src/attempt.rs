@@ -18,7 +18,8 @@ const MAX_VERDICT: Duration = Duration::from_millis(300);
 /// Longest answer read.
 const MAX_ANSWER: usize = 64 * 1024;
 
-async fn connect(target: SocketAddr) -> Result<TcpStream> {
+/// Over TCP.
+pub async fn connect(target: SocketAddr) -> Result<TcpStream> {
     Ok(TcpStream::connect(target).await?)
 }
 
@@ -30,7 +31,7 @@ pub async fn datagram(target: SocketAddr, request: &[u8]) -> Result<()> {
 }
 
 pub async fn https(target: SocketAddr, n: usize) -> Result<()> {
-    post(secure(target).await?, n).await
+    post(secure(target, connect(target).await?).await?, n).await
 }
 
 pub async fn http(target: SocketAddr, n: usize) -> Result<()> {
@@ -155,7 +156,7 @@ pub async fn ssh(target: SocketAddr, n: usize) -> Result<()> {
 }
 
 /// Reads until one of `marks` has been seen.
-async fn until(stream: &mut (impl AsyncRead + Unpin), marks: &[&[u8]]) -> Result<()> {
+pub async fn until(stream: &mut (impl AsyncRead + Unpin), marks: &[&[u8]]) -> Result<()> {
     let mut seen = Vec::with_capacity(512);
     while seen.len() <= MAX_ANSWER && stream.read_buf(&mut seen).await? > 0 {
         let holds = |mark: &&[u8]| mark.is_empty() || seen.windows(mark.len()).any(|w| w == *mark);
@@ -167,7 +168,11 @@ async fn until(stream: &mut (impl AsyncRead + Unpin), marks: &[&[u8]]) -> Result
     bail!("expected {marks:?}, got {seen:?}");
 }
 
-async fn secure(target: SocketAddr) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
+/// TLS over a connection to `target`.
+pub async fn secure(
+    target: SocketAddr,
+    stream: TcpStream,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>> {
     static CONFIG: std::sync::OnceLock<Arc<ClientConfig>> = std::sync::OnceLock::new();
     let config = CONFIG.get_or_init(|| {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -183,7 +188,7 @@ async fn secure(target: SocketAddr) -> Result<tokio_rustls::client::TlsStream<Tc
     });
     let name = ServerName::from(target.ip());
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(config));
-    Ok(connector.connect(name, connect(target).await?).await?)
+    Ok(connector.connect(name, stream).await?)
 }
 
 /// Decoys sign their own certificates.

@@ -4,6 +4,7 @@
 mod attempt;
 mod protocol;
 mod server;
+mod windows;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

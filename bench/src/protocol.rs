@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::attempt::{ask, converse, datagram, ftp, http, https, mysql, ssh, telnet};
+use crate::windows::{ldap, mssql, rdp, smb, winrm};
 
 /// An attempt that takes longer has failed.
 const MAX_TIME: Duration = Duration::from_secs(20);
@@ -227,6 +228,46 @@ pub static PROTOCOLS: &[Protocol] = &[
         cost: Cost::Plain,
         peer: Some((12801, 18001)),
         attempt: |target, _| Box::pin(async move { converse(target, &[(b"hello", b"")]).await }),
+    },
+    Protocol {
+        id: "smb",
+        title: "Shared File Opened",
+        config: "[bird.smb]\n",
+        cost: Cost::Plain,
+        peer: None,
+        attempt: |target, n| Box::pin(smb(target, n)),
+    },
+    Protocol {
+        id: "rdp",
+        title: "RDP Login Attempt",
+        config: "[bird.rdp]\n",
+        cost: Cost::Handshake,
+        peer: Some((12389, 14001)),
+        attempt: |target, n| Box::pin(rdp(target, n)),
+    },
+    Protocol {
+        id: "mssql",
+        title: "MSSQL Login Attempt",
+        config: "[bird.mssql]\n",
+        cost: Cost::Plain,
+        peer: Some((12433, 9001)),
+        attempt: |target, n| Box::pin(mssql(target, n)),
+    },
+    Protocol {
+        id: "winrm",
+        title: "WinRM Login Attempt",
+        config: "[bird.winrm]\n",
+        cost: Cost::Plain,
+        peer: None,
+        attempt: |target, n| Box::pin(winrm(target, n)),
+    },
+    Protocol {
+        id: "ldap",
+        title: "LDAP Bind Attempt Detected",
+        config: "[bird.ldap]\n",
+        cost: Cost::Plain,
+        peer: None,
+        attempt: |target, n| Box::pin(ldap(target, n)),
     },
     Protocol {
         id: "tftp",
