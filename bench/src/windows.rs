@@ -110,7 +110,7 @@ pub async fn rdp(target: SocketAddr, n: usize) -> Result<()> {
     for token in [negotiate(), authenticate(n)?] {
         let token = der(0x30, &der(0xa0, &der(0x04, &token)));
         let request = [
-            b"\xa0\x03\x02\x01\x02".to_vec(),
+            b"\xa0\x03\x02\x01\x06".to_vec(),
             der(0xa1, &der(0x30, &token)),
         ]
         .concat();

@@ -38,6 +38,13 @@ impl Timestamp {
         self.0.div_euclid(1_000_000)
     }
 
+    /// A FILETIME (MS-DTYP section 2.3.3): 100 ns since 1601; zero before that.
+    pub fn filetime(self) -> u64 {
+        const EPOCH: i64 = 116_444_736_000_000_000;
+        let ticks = self.0.saturating_mul(10).saturating_add(EPOCH);
+        u64::try_from(ticks).unwrap_or(0)
+    }
+
     /// How long after `earlier` this is; zero if it isn't after.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -79,6 +86,16 @@ mod tests {
     fn std_form_is_what_the_python_client_parses() {
         let t = Timestamp::from_secs(1_587_155_370);
         assert_eq!(t.std(), "2020-04-17 20:29:30 UTC+0000");
+    }
+
+    #[test]
+    fn filetimes_count_from_1601() {
+        assert_eq!(Timestamp::from_secs(0).filetime(), 116_444_736_000_000_000);
+        assert_eq!(
+            Timestamp::from_micros(-11_644_473_600_000_000).filetime(),
+            0
+        );
+        assert_eq!(Timestamp::from_secs(i64::MIN).filetime(), 0);
     }
 
     #[test]

@@ -107,6 +107,17 @@ impl Version {
     }
 }
 
+impl From<(u8, u8, u16)> for Version {
+    /// From major, minor and build.
+    fn from((major, minor, build): (u8, u8, u16)) -> Self {
+        Self {
+            major,
+            minor,
+            build,
+        }
+    }
+}
+
 /// What the CHALLENGE tells of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {

@@ -45,9 +45,6 @@ const TLS: u8 = 0x16;
 /// Status of a message's last packet.
 const END_OF_MESSAGE: u8 = 1;
 
-/// From 1601 to 1970, in units of 100 ns.
-const EPOCH: u64 = 116_444_736_000_000_000;
-
 /// What Windows accepts, the most wanted first.
 static MECHS: &[Mech] = &[Mech::MsKerberos, Mech::Kerberos, Mech::Ntlm];
 
@@ -219,12 +216,7 @@ fn packet_length(header: &[u8; Packets::HEADER]) -> Option<usize> {
 
 /// What NTLM tells of the machine.
 fn target(bird: &Bird) -> Target {
-    let (major, minor, build) = bird.machine.system.windows_version();
-    let version = Version {
-        major,
-        minor,
-        build,
-    };
+    let version = Version::from(bird.machine.system.windows_version());
     Target::windows(
         &bird.netbios_name(),
         &bird.dns_name(),
@@ -468,9 +460,7 @@ impl MssqlSession {
 
     /// A token of a Windows login.
     fn token(&mut self, login: Box<Login>, token: &[u8], now: Timestamp, out: &mut Out) -> Reply {
-        let since = u64::try_from(now.micros()).unwrap_or(0);
-        let filetime = since.saturating_mul(10).saturating_add(EPOCH);
-        let refusal = match self.acceptor.token(token, filetime) {
+        let refusal = match self.acceptor.token(token, now.filetime()) {
             Ok(accept::Step::Continue(challenge)) => {
                 let bytes = answer::sspi(self.process, &challenge);
                 self.stage = Stage::Sspi(login);

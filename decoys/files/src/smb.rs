@@ -32,7 +32,7 @@ use coalmine_core::decoy::{Limits, Poke, Session, Sessions, Step, Transport};
 use coalmine_core::machine::System;
 use coalmine_core::scan::HostPortScan;
 use coalmine_core::settings::{Fault, any, one_line};
-use coalmine_core::{Bird, Context, DecoyKind, Event, Out, Service, Timestamp};
+use coalmine_core::{Bird, Context, DecoyKind, Event, Out, Service};
 use coalmine_wire::ntlmssp::{Target, Version};
 use coalmine_wire::spnego::Mech;
 
@@ -308,12 +308,7 @@ impl Server {
         let target = match product {
             Product::Samba => Target::samba(&name, &name.to_lowercase(), ""),
             Product::Windows { .. } => {
-                let (major, minor, build) = bird.machine.system.windows_version();
-                let version = Version {
-                    major,
-                    minor,
-                    build,
-                };
+                let version = Version::from(bird.machine.system.windows_version());
                 Target::windows(&name, &bird.dns_name(), bird.domain_names(), version)
             }
         };
@@ -331,7 +326,7 @@ impl Server {
             },
             serial: u32::try_from(seed.number("serial", 0x1000, u64::from(u32::MAX))).unwrap_or(1),
             guid: seed.take("volume"),
-            created: filetime(root),
+            created: root.filetime(),
             size,
             free,
         };
@@ -546,12 +541,6 @@ fn told_by_pipe(event: ShareEvent, fact: Fact) -> (ShareEvent, u32) {
             (event, 5015)
         }
     }
-}
-
-/// An instant in 100 ns since 1601.
-fn filetime(at: Timestamp) -> u64 {
-    let ticks = at.micros().saturating_mul(10);
-    u64::try_from(ticks.saturating_add(116_444_736_000_000_000)).unwrap_or(0)
 }
 
 /// A check for NetBIOS names; empty is none.

@@ -203,12 +203,7 @@ impl Server {
 
 /// The Windows that the bird is.
 fn target(bird: &Bird) -> Target {
-    let (major, minor, build) = bird.machine.system.windows_version();
-    let version = Version {
-        major,
-        minor,
-        build,
-    };
+    let version = Version::from(bird.machine.system.windows_version());
     let (name, dns) = (bird.netbios_name(), bird.dns_name());
     Target::windows(&name, &dns, bird.domain_names(), version)
 }
@@ -490,7 +485,7 @@ impl RdpSession {
         };
         let request = TsRequest::parse(message)?;
         let token = request.token.ok_or(Broken)?;
-        let step = acceptor.token(token, filetime(now)).map_err(|_| Broken)?;
+        let step = acceptor.token(token, now.filetime()).map_err(|_| Broken)?;
         let last_word = if request.takes_errors() {
             credssp::failure()
         } else {
@@ -618,14 +613,6 @@ fn refusal() -> Vec<u8> {
 fn negotiate(token: &[u8]) -> Option<Negotiate> {
     let at = token.windows(8).position(|some| some == b"NTLMSSP\0")?;
     Negotiate::parse(token.get(at..)?).ok()
-}
-
-/// 100 ns since 1601.
-fn filetime(now: Timestamp) -> u64 {
-    let micros = u64::try_from(now.micros()).unwrap_or_default();
-    micros
-        .saturating_mul(10)
-        .saturating_add(116_444_736_000_000_000)
 }
 
 fn some(text: String) -> Option<String> {

@@ -20,8 +20,6 @@ use super::{Host, LdapBind, Serve, answer_to, front, listed};
 
 const START_TLS: &[u8] = b"1.3.6.1.4.1.1466.20037";
 const WHO_AM_I: &[u8] = b"1.3.6.1.4.1.4203.1.11.3";
-/// Seconds between 1601 and 1970.
-const FILETIME_EPOCH: i64 = 11_644_473_600;
 /// Without a domain the machine names one of these its own.
 const DOMAINS: &[&str] = &[
     "corp.local",
@@ -139,13 +137,9 @@ impl Server {
     }
 
     fn target(&self) -> Target {
-        let (major, minor, build) = self.version;
+        let version = Version::from(self.version);
         let domain = (self.netbios_domain.as_str(), self.domain.as_str());
-        let version = Version {
-            major,
-            minor,
-            build,
-        };
+
         Target::windows(&self.netbios, &self.full_name, Some(domain), version)
     }
 
@@ -558,7 +552,7 @@ impl AdSession {
                 Box::new(Acceptor::new(server.target(), challenge, MECHS))
             }
         };
-        let step = acceptor.token(token, filetime(now));
+        let step = acceptor.token(token, now.filetime());
         let (login, reply) = match step {
             Ok(Step::Continue(answer)) => {
                 let mech = event.mech.unwrap_or_default();
@@ -612,7 +606,7 @@ impl AdSession {
             let nonce = format!(
                 "+Upgraded+v1{}{}",
                 hex::encode(seed.take::<32>("nonce")),
-                hex::encode(filetime(now).to_le_bytes())
+                hex::encode(now.filetime().to_le_bytes())
             );
             let challenge = format!(
                 "qop=\"auth,auth-int,auth-conf\",cipher=\"3des,rc4\",algorithm=md5-sess,\
@@ -665,12 +659,4 @@ impl AdSession {
             event.report(out);
         }
     }
-}
-
-/// 100 ns since 1601.
-fn filetime(now: Timestamp) -> u64 {
-    let seconds = now.secs().saturating_add(FILETIME_EPOCH);
-    u64::try_from(seconds)
-        .unwrap_or_default()
-        .saturating_mul(10_000_000)
 }

@@ -18,7 +18,7 @@ use super::rpc::Caller;
 use super::seal::{Keys, TRANSFORM, sealed_for};
 use super::smb1::{self, Wants};
 use super::status::Status;
-use super::{Server, ShareEvent, filetime};
+use super::{Server, ShareEvent};
 
 /// Longest message that is read, in bytes. Nothing can be written but to pipes, in small pieces.
 pub(super) const MAX_MESSAGE: usize = 256 * 1024;
@@ -258,7 +258,7 @@ impl Connection {
         let told = Told {
             guid: &self.server.guid,
             security_mode: self.server.security_mode(),
-            filetime: filetime(now),
+            filetime: now.filetime(),
             hello: &self.server.hello,
             salt,
         };

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use coalmine_core::Seed;
+use coalmine_core::{Seed, Timestamp};
 use coalmine_core::text::printable;
 
+use super::ShareEvent;
 use super::connection::{Ask, Connection};
 use super::directory::{self, Class, MAX_PATTERN};
 use super::info::{self, Disk, Facts, READ_FILE, READ_FOLDER, Told};
@@ -14,7 +15,6 @@ use super::message::{Fields, Writer, count, narrow};
 use super::rpc::{Caller, Pipe};
 use super::status::Status;
 use super::tree::Node;
-use super::{ShareEvent, filetime};
 
 /// Trees of one session.
 const MAX_TREES: usize = 64;
@@ -30,8 +30,6 @@ const MAX_SHARE: usize = 256;
 const MAX_CONTEXTS: usize = 16;
 /// Longest name of a file, in UTF-16 units.
 const MAX_NAME: usize = 255;
-/// 1970 in 100 ns since 1601: what Samba tells of pipes.
-const EPOCH: u64 = 116_444_736_000_000_000;
 
 /// Something open.
 pub(super) struct Open {
@@ -296,7 +294,12 @@ impl Connection {
         );
         ask.file = Some(volatile);
         let samba = self.server.product.is_samba();
-        let time = if samba { EPOCH } else { 0 };
+        // Samba tells 1970.
+        let time = if samba {
+            Timestamp::from_secs(0).filetime()
+        } else {
+            0
+        };
         let facts = Facts {
             directory: false,
             size: 0,
@@ -911,8 +914,8 @@ impl super::Server {
             size,
             allocated: Disk::allocated(size),
             attributes,
-            created: filetime(node.created),
-            modified: filetime(node.modified),
+            created: node.created.filetime(),
+            modified: node.modified.filetime(),
             id: node.id,
         }
     }

@@ -12,7 +12,7 @@ use super::negotiate::{self, Dialect, SIGNING_REQUIRED};
 use super::rpc::Caller;
 use super::seal::{Derivation, Keys};
 use super::status::Status;
-use super::{Encryption, ShareEvent, filetime};
+use super::{Encryption, ShareEvent};
 
 /// Session flags (2.2.6).
 const IS_GUEST: u16 = 1;
@@ -106,7 +106,7 @@ impl Connection {
             return Err(Status::USER_SESSION_DELETED);
         };
         negotiate::extend(&mut pending.preauth, ask.request.bytes);
-        match pending.acceptor.token(token, filetime(ask.now)) {
+        match pending.acceptor.token(token, ask.now.filetime()) {
             Ok(Step::Continue(token)) => {
                 blob(reply, 0, &token);
                 Ok(Status::MORE_PROCESSING_REQUIRED)

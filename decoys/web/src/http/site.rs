@@ -423,9 +423,9 @@ impl File {
             Persona::Apache => format!("\"{len:x}-{:x}\"", self.modified.micros()),
             Persona::Iis => {
                 // A FILETIME ([MS-DTYP] 2.3.3), its bytes from the last to the first, none padded.
-                let since_1601 = self.modified.micros().saturating_mul(10);
-                let filetime = since_1601.saturating_add(116_444_736_000_000_000);
-                let hex: String = filetime
+                let hex: String = self
+                    .modified
+                    .filetime()
                     .to_le_bytes()
                     .iter()
                     .map(|byte| format!("{byte:x}"))

@@ -13,8 +13,6 @@ use super::login::{self, Credentials};
 
 /// Longest token that is decoded; HTTP.sys takes heads of 16 KiB.
 const MAX_TOKEN: usize = 16 * 1024;
-/// Between 1601 and 1970, in 100 ns.
-const FILETIME_EPOCH: u64 = 116_444_736_000_000_000;
 
 const IN_DOMAIN: &[Mech] = &[Mech::MsKerberos, Mech::Kerberos, Mech::Ntlm];
 const ALONE: &[Mech] = &[Mech::Ntlm];
@@ -29,12 +27,7 @@ pub(crate) struct Host {
 impl Host {
     /// `bird` as a Windows.
     pub(crate) fn of(bird: &Bird) -> Self {
-        let (major, minor, build) = bird.machine.system.windows_version();
-        let version = Version {
-            major,
-            minor,
-            build,
-        };
+        let version = Version::from(bird.machine.system.windows_version());
         let domain = bird.domain_names();
         Self {
             target: Target::windows(&bird.netbios_name(), &bird.dns_name(), domain, version),
@@ -106,9 +99,7 @@ impl Gate {
                 Acceptor::new(self.host.target.clone(), challenge, self.host.mechs)
             }
         };
-        let micros = u64::try_from(now.micros()).unwrap_or_default();
-        let filetime = micros.saturating_mul(10).saturating_add(FILETIME_EPOCH);
-        match acceptor.token(&token, filetime) {
+        match acceptor.token(&token, now.filetime()) {
             Ok(Step::Continue(answer)) => {
                 self.acceptor = Some(acceptor);
                 Attempt::Continue(format!("{word} {}", STANDARD.encode(answer)))

@@ -9,8 +9,6 @@ use super::{domain, domain_sid, group, members, status, told, users};
 const NEVER: u64 = 0x7fff_ffff_ffff_ffff;
 /// The last second of 2038's clocks, which Samba tells instead.
 const SAMBA_NEVER: u64 = 0x01e7_cd3b_3e4b_a980;
-/// Seconds from 1601 to 1970.
-const EPOCH: u64 = 11_644_473_600;
 
 pub fn domain_info(state: &State, input: &mut Reader<'_>) -> Result<Writer, Fault> {
     let builtin = domain(state, input)?;
@@ -381,9 +379,8 @@ fn all_of_user(state: &State, out: &mut Writer, account: &Account, full: &str, n
 /// When an account's password was set: some days before the machine's start.
 fn password_set(state: &State, rid: u32) -> u64 {
     let days = state.host.seed.number(&format!("password {rid}"), 20, 700);
-    let booted = u64::try_from(state.host.booted.secs()).unwrap_or(0);
-    let seconds = booted.saturating_sub(days.saturating_mul(86_391));
-    seconds.saturating_add(EPOCH).saturating_mul(10_000_000)
+    let booted = state.host.booted.filetime();
+    booted.saturating_sub(days.saturating_mul(86_391 * 10_000_000))
 }
 
 fn unknown_class(mut out: Writer) -> Writer {
