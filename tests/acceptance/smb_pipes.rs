@@ -63,8 +63,10 @@ fn asked(api: &str, user: &str, client: (&str, &str), status: &str, more: Value)
         "MODE": "workgroup", "OFFSET": "", "REMOTENAME": client.1, "SHARENAME": "IPC$",
         "SIZE": "", "SMBARCH": client.0, "SMBVER": "SMB3_11", "STATUS": status, "USER": user,
     });
-    let fields = event.as_object_mut().unwrap();
-    fields.extend(more.as_object().unwrap().clone());
+    let Value::Object(more) = more else {
+        panic!("{more} is no object")
+    };
+    event.as_object_mut().unwrap().extend(more);
     event
 }
 

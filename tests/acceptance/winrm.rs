@@ -166,7 +166,7 @@ fn base64(digits: &str) -> String {
         let letter = usize::from_str_radix(&six, 2).unwrap();
         text.push(char::from(letters[letter]));
     }
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text

@@ -107,7 +107,14 @@ pub static PERSONALITIES: &[Personality] = &[
         doc: "A domain controller: Active Directory, file shares and Remote Desktop, in a domain made up where `domain` names none.",
         prefix: "dc",
         everything: false,
-        toml: "system = 'windows-server-2019'\n[portscan]\n[smb]\nadvanced.enabled = true\n[ldap]\n[ldaps]\n[rdp]\n",
+        toml: "system = 'windows-server-2019'\n[portscan]\n[smb]\nadvanced.enabled = true\n[ldap]\n[ldaps]\n[rdp]\n[winrm]\n",
+    },
+    Personality {
+        id: "windows-desktop",
+        doc: "A Windows 11 workstation with a shared folder and Remote Desktop.",
+        prefix: "desktop",
+        everything: false,
+        toml: "system = 'windows-11'\n[portscan]\n[smb]\n[rdp]\n",
     },
     Personality {
         id: "windows-sql",

@@ -170,7 +170,7 @@ fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
         "tokens.http_port: must be a number from 1 to 65535, not 70000",
         "tokens.zone: must be a domain of at most 100 characters, e.g. tokens.example.com, not \"192.0.2.1\"",
         "bird[0].adress: unknown key; did you mean address?",
-        "bird[0].personality: must be one of: linux-nas, linux-server, linux-db, linux-desktop, docker-host, linux-proxy, linux-directory, voip-pbx, windows-server-2019, windows-server-2022, windows-dc, windows-sql, cisco-router, rockwell-plc, mainframe, merry-christmas, bare; not \"windows\"",
+        "bird[0].personality: must be one of: linux-nas, linux-server, linux-db, linux-desktop, docker-host, linux-proxy, linux-directory, voip-pbx, windows-server-2019, windows-server-2022, windows-dc, windows-desktop, windows-sql, cisco-router, rockwell-plc, mainframe, merry-christmas, bare; not \"windows\"",
         "bird[0].system: must be one of: linux, windows-server-2012r2, windows-server-2016, windows-server-2019, windows-server-2022, windows-10, windows-11; not \"dos\"",
         "bird[0].domain: must be a domain of at most 64 characters, e.g. corp.example.net, not \"corp\"",
         "bird[0].ftp.port: must be a number from 1 to 65535",

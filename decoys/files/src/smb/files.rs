@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use coalmine_core::{Seed, Timestamp};
 use coalmine_core::text::printable;
+use coalmine_core::{Seed, Timestamp};
 
 use super::ShareEvent;
 use super::connection::{Ask, Connection};
