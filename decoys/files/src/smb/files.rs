@@ -276,6 +276,10 @@ impl Connection {
         if name.is_empty() {
             return Err(Status::NO_SUCH_PIPE);
         }
+        // Samba wants the bare name.
+        if self.server.product.is_samba() && name.starts_with('\\') {
+            return Err(Status::OBJECT_NAME_NOT_FOUND);
+        }
         let login = self.sessions.get(&ask.session);
         let caller = login.map_or(Caller::Anonymous, |login| login.caller);
         let seed = Seed::new(self.random());
