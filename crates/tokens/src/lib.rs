@@ -7,6 +7,8 @@ use coalmine_core::event::Logtype;
 use coalmine_core::{EventKind, TokenKind, token};
 
 pub mod active_directory_login;
+pub mod aws;
+pub mod aws_id;
 pub mod azure_entra_login;
 pub mod cloned_css;
 pub mod cloned_web;
@@ -45,6 +47,7 @@ const ALL: &[&TokenKind] = &[
     &http::KIND, //
     &dns::KIND,
     &active_directory_login::KIND,
+    &aws_id::KIND,
     &azure_entra_login::KIND,
     &cloned_css::KIND,
     &cloned_web::KIND,

@@ -160,6 +160,7 @@ fn required(kind: &TokenKind) -> Vec<(&'static str, &'static str)> {
 fn sample(ask: &Ask) -> Option<&'static str> {
     match ask.takes {
         // Texts of a form of their own have a line each here.
+        Takes::Text(_) if ask.name == "expiry" => Some("30d"),
         Takes::Text(_) if ask.name == "process_name" => Some("whoami.exe"),
         Takes::Text(_) if matches!(ask.name, "mailboxes" | "sender") => Some("alice@example.com"),
         Takes::Text(_) => Some("x"),
