@@ -112,7 +112,8 @@ const EVENT_FIELDS: &[Field] = &[
         Shape::Object,
         true,
         "What the channel learnt beyond that: method, query parameters, size of the body; type of \
-         the query and transport.",
+         the query and transport. Where a browser told of itself, what it said (`browser`) and when \
+         the visit was that it belongs to (`visited`, seconds since 1970).",
         || json!({"method": "GET", "request_args": {}, "body_size": 0}),
     ),
 ];

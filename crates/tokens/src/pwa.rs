@@ -177,7 +177,7 @@ fn location(text: &str) -> Option<Value> {
             Some(((*part).to_owned(), value.clone()))
         })
         .collect();
-    (!parts.is_empty()).then(|| Value::Object(parts))
+    (!parts.is_empty()).then_some(Value::Object(parts))
 }
 
 /// The app's manifest (W3C Web Application Manifest).
