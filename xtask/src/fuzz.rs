@@ -20,6 +20,8 @@ const MAX_MEMORY: u32 = 1024;
 const NOT_OURS: &[&str] = &["ssh"];
 /// Not a decoy: frames for the watcher of packets.
 const PACKETS: &str = "packets";
+/// Mails, logins and handshakes for the token channels.
+const CHANNELS: &str = "channels";
 /// Files that somebody uploads for tokens.
 const UPLOADS: &str = "uploads";
 /// Not a decoy either: tokens for the codecs of `crates/wire`.
@@ -61,9 +63,11 @@ pub fn run(root: &Path, seconds: u32, decoys: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Every decoy's id, [`PACKETS`], [`UPLOADS`] and [`WIRE`]: the files of the rooms, which a test holds against the registry.
+/// Every decoy's id, [`CHANNELS`], [`PACKETS`], [`UPLOADS`] and [`WIRE`]: the files of the rooms, which a test holds against the registry.
 fn all(root: &Path) -> Result<Vec<String>> {
-    let mut ids = vec![PACKETS.to_owned(), UPLOADS.to_owned(), WIRE.to_owned()];
+    let mut ids = [CHANNELS, PACKETS, UPLOADS, WIRE]
+        .map(str::to_owned)
+        .to_vec();
     for room in std::fs::read_dir(root.join("decoys"))? {
         let Ok(files) = std::fs::read_dir(room?.path().join("src")) else {
             continue;
@@ -81,6 +85,7 @@ fn all(root: &Path) -> Result<Vec<String>> {
 
 /// The fuzzers.
 struct Targets {
+    channels: PathBuf,
     decoys: PathBuf,
     packets: PathBuf,
     uploads: PathBuf,
@@ -92,7 +97,13 @@ fn build(root: &Path) -> Result<Targets> {
     // All of the workspace is named so that features, and with them dependencies, are those of the
     // tests; only these targets are built.
     let mut command = super::command(&["build", "--workspace"]);
-    for target in ["fuzz-decoy", "fuzz-packets", "fuzz-uploads", "fuzz-wire"] {
+    for target in [
+        "fuzz-channels",
+        "fuzz-decoy",
+        "fuzz-packets",
+        "fuzz-uploads",
+        "fuzz-wire",
+    ] {
         command.args(["--test", target]);
     }
     command
@@ -115,6 +126,7 @@ fn build(root: &Path) -> Result<Targets> {
         path.context("cargo didn't say where the fuzzer is")
     };
     Ok(Targets {
+        channels: built("fuzz_channels")?,
         decoys: built("fuzz_decoy")?,
         packets: built("fuzz_packets")?,
         uploads: built("fuzz_uploads")?,
@@ -125,6 +137,7 @@ fn build(root: &Path) -> Result<Targets> {
 /// Fuzzes one decoy and says what came of it in a line.
 fn one(targets: &Targets, decoy: &str, seconds: u32) -> Result<()> {
     let fuzzer = match decoy {
+        CHANNELS => &targets.channels,
         PACKETS => &targets.packets,
         UPLOADS => &targets.uploads,
         WIRE => &targets.wire,

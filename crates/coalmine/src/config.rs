@@ -75,6 +75,14 @@ pub struct TokensPart {
     pub http_port: Option<u16>,
     /// Port of the DNS channel before the shift; `None` turns it off.
     pub dns_port: Option<u16>,
+    /// Port of the WireGuard channel before the shift; `None` turns it off.
+    pub wireguard_port: Option<u16>,
+    /// Port of the MySQL channel before the shift; `None` turns it off.
+    pub mysql_port: Option<u16>,
+    /// Port of the mail channel before the shift; `None` turns it off.
+    pub smtp_port: Option<u16>,
+    /// Port of the Kubernetes channel before the shift; `None` turns it off.
+    pub kubernetes_port: Option<u16>,
     /// Files about the addresses of those who touch tokens.
     pub sources: SourceFiles,
 }
@@ -292,7 +300,19 @@ impl Config {
                     })
                 })
         });
-        std::iter::once(console).chain(birds).chain(http).chain(dns)
+        let others = [
+            ("wireguard_port", "udp", self.tokens.wireguard_port),
+            ("mysql_port", "tcp", self.tokens.mysql_port),
+            ("smtp_port", "tcp", self.tokens.smtp_port),
+            ("kubernetes_port", "tcp", self.tokens.kubernetes_port),
+        ]
+        .into_iter()
+        .filter_map(move |(key, transport, port)| Some(token(key, transport, port?)));
+        std::iter::once(console)
+            .chain(birds)
+            .chain(http)
+            .chain(dns)
+            .chain(others)
     }
 }
 

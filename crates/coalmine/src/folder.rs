@@ -60,6 +60,18 @@ pub struct RunTokens {
     pub http_port: Option<u16>,
     /// Real port of the DNS channel, UDP and TCP.
     pub dns_port: Option<u16>,
+    /// Real port of the WireGuard channel.
+    #[serde(default)]
+    pub wireguard_port: Option<u16>,
+    /// Real port of the MySQL channel.
+    #[serde(default)]
+    pub mysql_port: Option<u16>,
+    /// Real port of the mail channel.
+    #[serde(default)]
+    pub smtp_port: Option<u16>,
+    /// Real port of the Kubernetes channel.
+    #[serde(default)]
+    pub kubernetes_port: Option<u16>,
 }
 
 /// What an installation makes up once and keeps.
@@ -298,6 +310,10 @@ mod tests {
                 zone: "tokens.example.com".to_owned(),
                 http_port: Some(18000),
                 dns_port: None,
+                wireguard_port: None,
+                mysql_port: None,
+                smtp_port: None,
+                kubernetes_port: None,
             },
             pid,
         }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use coalmine_console::channels::Others;
 use coalmine_console::{ConsoleConfig, Running};
 use coalmine_core::settings::Fault;
+use coalmine_core::token::TokenChannel;
 use coalmine_sensor::{BirdPlan, PacketSocket, SensorConfig, SensorThread, ServicePlan};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -178,7 +179,13 @@ async fn start(
             public_address: config.tokens.public_address,
             token_http: channel(config.tokens.http_port),
             token_dns: channel(config.tokens.dns_port),
-            token_others: Others::default(),
+            token_others: Others {
+                wireguard: channel(config.tokens.wireguard_port),
+                mysql: channel(config.tokens.mysql_port),
+                smtp: channel(config.tokens.smtp_port),
+                kubernetes: channel(config.tokens.kubernetes_port),
+                ..Others::default()
+            },
             token_sources: config.tokens.sources.clone(),
             reverse_lookups: config.console.reverse_lookups,
             version: VERSION,
@@ -190,6 +197,10 @@ async fn start(
     let others: Vec<SocketAddr> = [
         channel(config.tokens.http_port),
         channel(config.tokens.dns_port),
+        channel(config.tokens.wireguard_port),
+        channel(config.tokens.mysql_port),
+        channel(config.tokens.smtp_port),
+        channel(config.tokens.kubernetes_port),
     ]
     .into_iter()
     .flatten()
@@ -257,6 +268,10 @@ fn service_plan(service: &ServicePart) -> ServicePlan {
 
 fn announcement(config: &Config, console: &Running, sensor: &SensorThread) -> Run {
     let port = |channel: &Result<SocketAddr, String>| channel.as_ref().ok().map(SocketAddr::port);
+    let other = |wanted: TokenChannel| {
+        let mut others = console.token_others.iter();
+        port(&others.find(|(channel, _)| *channel == wanted)?.1)
+    };
     Run {
         console_url: console.url.clone(),
         ca_file: console.ca_file.clone(),
@@ -285,6 +300,10 @@ fn announcement(config: &Config, console: &Running, sensor: &SensorThread) -> Ru
             zone: config.tokens.zone.clone(),
             http_port: port(&console.token_http),
             dns_port: port(&console.token_dns),
+            wireguard_port: other(TokenChannel::Wireguard),
+            mysql_port: other(TokenChannel::Mysql),
+            smtp_port: other(TokenChannel::Smtp),
+            kubernetes_port: other(TokenChannel::Kubernetes),
         },
         pid: std::process::id(),
     }
@@ -369,7 +388,16 @@ fn screen(
         ("Web", &console.token_http, config.tokens.http_port),
         ("DNS", &console.token_dns, config.tokens.dns_port),
     ];
-    for (name, channel, wanted) in channels {
+    let others = console.token_others.iter().map(|(channel, state)| {
+        let name = match channel {
+            TokenChannel::Wireguard => "WireGuard",
+            TokenChannel::Mysql => "MySQL",
+            TokenChannel::Smtp => "Mail",
+            _ => "Kubernetes",
+        };
+        (name, state, Some(0))
+    });
+    for (name, channel, wanted) in channels.into_iter().chain(others) {
         let line = match channel {
             _ if wanted.is_none() => "turned off".to_owned(),
             Ok(address) => format!(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use coalmine_bus::Subscriber;
+use coalmine_core::token::TokenChannel;
 use coalmine_store::Store;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -92,6 +93,8 @@ pub struct Running {
     pub token_http: Result<SocketAddr, String>,
     /// Real address of the DNS channel, or why it isn't there.
     pub token_dns: Result<SocketAddr, String>,
+    /// The same of the other channels that are configured.
+    pub token_others: Vec<(TokenChannel, Result<SocketAddr, String>)>,
     console: Shared,
     server: JoinHandle<()>,
     ingest: JoinHandle<()>,
@@ -129,6 +132,7 @@ pub async fn start(
     let updated_id = store.incidents().updated_id().await?;
     let channels = channels::bind(&mut config).await;
     let (token_http, token_dns) = (channels.http.clone(), channels.dns.clone());
+    let token_others = channels.others.clone();
     let reverse_lookups = config.reverse_lookups;
     let console: Shared = Arc::new(Console {
         store,
@@ -155,6 +159,7 @@ pub async fn start(
         page_password_file: files.page_password,
         token_http,
         token_dns,
+        token_others,
         console,
         server,
         ingest,

@@ -72,12 +72,26 @@ pub fn certificate(
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ConsoleError> {
     fs::create_dir_all(&config.dir).map_err(io("create", &config.dir))?;
     restrict(&config.dir, 0o700)?;
+    let subjects = ["Coalmine private CA", "Coalmine Console"];
+    authority(files, subjects, &names(config), now)
+}
+
+/// Chain and key of a server whose certificate is signed by an authority of its own; both are made
+/// or renewed where needed. `subjects`: what authority and server are called.
+///
+/// # Errors
+/// Where a file can't be read or written, or holds something else.
+pub fn authority(
+    files: &Files,
+    [authority, server]: [&str; 2],
+    names: &[String],
+    now: Timestamp,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ConsoleError> {
     if !(files.ca.exists() && files.ca_key.exists()) {
-        make_ca(files, now)?;
+        make_ca(files, authority, now)?;
     }
-    let names = names(config);
-    if !is_current(files, &names, now) {
-        make_leaf(files, &names, now)?;
+    if !is_current(files, names, now) {
+        make_leaf(files, server, names, now)?;
     }
     let chain = CertificateDer::pem_file_iter(&files.server)
         .and_then(Iterator::collect)
@@ -240,8 +254,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ConsoleError> {
         .map_err(failed)
 }
 
-fn make_ca(files: &Files, now: Timestamp) -> Result<(), ConsoleError> {
-    let mut params = params("Coalmine private CA", now, CA_DAYS)?;
+fn make_ca(files: &Files, name: &str, now: Timestamp) -> Result<(), ConsoleError> {
+    let mut params = params(name, now, CA_DAYS)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![
         KeyUsagePurpose::KeyCertSign,
@@ -254,11 +268,16 @@ fn make_ca(files: &Files, now: Timestamp) -> Result<(), ConsoleError> {
     write(&files.ca, certificate.pem().as_bytes())
 }
 
-fn make_leaf(files: &Files, names: &[String], now: Timestamp) -> Result<(), ConsoleError> {
+fn make_leaf(
+    files: &Files,
+    subject: &str,
+    names: &[String],
+    now: Timestamp,
+) -> Result<(), ConsoleError> {
     let read = |path: &Path| fs::read_to_string(path).map_err(io("read", path));
     let ca_key = KeyPair::from_pem(&read(&files.ca_key)?).map_err(made)?;
     let issuer = Issuer::from_ca_cert_pem(&read(&files.ca)?, ca_key).map_err(made)?;
-    let mut params = params("Coalmine Console", now, LEAF_DAYS)?;
+    let mut params = params(subject, now, LEAF_DAYS)?;
     for name in names {
         params.subject_alt_names.push(match name.parse::<IpAddr>() {
             Ok(ip) => SanType::IpAddress(ip),

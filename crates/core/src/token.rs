@@ -62,14 +62,14 @@ const EVENT_FIELDS: &[Field] = &[
         "headers",
         Shape::Object,
         true,
-        "Headers of the request, as sent; HTTP only.",
+        "Headers of the request or mail, as sent; HTTP, Kubernetes and mail only.",
         || json!({"User-Agent": "curl/8.5.0"}),
     ),
     field(
         "url",
         Shape::String,
         true,
-        "The URL asked for; HTTP only.",
+        "The URL asked for; HTTP and Kubernetes only.",
         || json!("http://tokens.example.com/4ylq9w1xk0d3v5m7s2b8n6c1z/index.html"),
     ),
     field(
@@ -112,8 +112,9 @@ const EVENT_FIELDS: &[Field] = &[
         Shape::Object,
         true,
         "What the channel learnt beyond that: method, query parameters, size of the body; type of \
-         the query and transport. Where a browser told of itself, what it said (`browser`) and when \
-         the visit was that it belongs to (`visited`, seconds since 1970).",
+         the query and transport; the user name and database of a login; the size of a mail. Where a \
+         browser told of itself, what it said (`browser`) and when the visit was that it belongs to \
+         (`visited`, seconds since 1970).",
         || json!({"method": "GET", "request_args": {}, "body_size": 0}),
     ),
 ];

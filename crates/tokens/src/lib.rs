@@ -23,9 +23,11 @@ pub mod google_docs;
 pub mod google_sheets;
 pub mod http;
 pub mod idp_app;
+pub mod kubeconfig;
 pub mod mails;
 pub mod msexcel_macro;
 pub mod msword_macro;
+pub mod mysql_dump;
 pub mod office365mail;
 pub mod pdf_acrobat_reader;
 pub mod pwa;
@@ -35,10 +37,12 @@ pub mod sensitive_cmd;
 pub mod signed_exe;
 pub mod sites;
 pub mod slow_redirect;
+pub mod smtp;
 pub mod sql;
 pub mod svn;
 pub mod web_image;
 pub mod windows_dir;
+pub mod wireguard;
 
 /// Every token kind there is.
 pub static KINDS: &[&TokenKind] = ALL;
@@ -58,8 +62,10 @@ const ALL: &[&TokenKind] = &[
     &google_docs::KIND,
     &google_sheets::KIND,
     &idp_app::KIND,
+    &kubeconfig::KIND,
     &msexcel_macro::KIND,
     &msword_macro::KIND,
+    &mysql_dump::KIND,
     &office365mail::KIND,
     &pdf_acrobat_reader::KIND,
     &pwa::KIND,
@@ -67,10 +73,12 @@ const ALL: &[&TokenKind] = &[
     &sensitive_cmd::KIND,
     &signed_exe::KIND,
     &slow_redirect::KIND,
+    &smtp::KIND,
     &sql::KIND,
     &svn::KIND,
     &web_image::KIND,
     &windows_dir::KIND,
+    &wireguard::KIND,
 ];
 
 /// The event kind of every touched token; its numbers are those of the kinds above.

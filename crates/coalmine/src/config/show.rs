@@ -44,7 +44,9 @@ fn tokens(config: &Config) -> String {
          # Zone of DNS tokens and host of token URLs: delegate it to public_address.\nzone = {}\n\
          # Zone of names that don't exist, for documents whose reader should find nothing.\n{}\n\
          # What names in the zone resolve to.\npublic_address = {}\n\
-         # 0 turns a channel off.\nhttp_port = {}\ndns_port = {}\n{}",
+         # 0 turns a channel off.\nhttp_port = {}\ndns_port = {}\n\
+         # These are off unless they're named; usual ports are 51820, 3306, 25 and 6443.\n\
+         wireguard_port = {}\nmysql_port = {}\nsmtp_port = {}\nkubernetes_port = {}\n{}",
         value(&part.address.to_string().into()),
         value(&part.zone.clone().into()),
         match &part.nx_zone {
@@ -54,6 +56,10 @@ fn tokens(config: &Config) -> String {
         value(&part.public_address.to_string().into()),
         part.http_port.unwrap_or(0),
         part.dns_port.unwrap_or(0),
+        part.wireguard_port.unwrap_or(0),
+        part.mysql_port.unwrap_or(0),
+        part.smtp_port.unwrap_or(0),
+        part.kubernetes_port.unwrap_or(0),
         sources(&part.sources),
     )
 }

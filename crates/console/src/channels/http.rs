@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::Endpoint;
-use coalmine_core::token::Answer;
+use coalmine_core::token::{Alias, Answer, TokenChannel};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
@@ -20,8 +20,8 @@ use tokio::time::{Instant, timeout};
 use self::answer::Refusal;
 use self::head::{Framing, Head, Parsed};
 use super::slots::Slots;
-use super::touch::{Keeper, Touch, Touches, What};
-use super::{ACCEPT_BACK_OFF, floor};
+use super::touch::{Candidate, Keeper, Touch, Touches, What};
+use super::{ACCEPT_BACK_OFF, floor, kubernetes};
 
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 1024;
@@ -63,6 +63,7 @@ pub(super) async fn serve<K: Keeper>(listener: TcpListener, touches: Arc<Touches
                 let talker = Talker {
                     peer,
                     local,
+                    channel: TokenChannel::Http,
                     tls: false,
                     client_certificate: None,
                 };
@@ -77,6 +78,8 @@ pub(super) async fn serve<K: Keeper>(listener: TcpListener, touches: Arc<Touches
 pub(super) struct Talker {
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// HTTP, or Kubernetes, which answers in its own words.
+    pub channel: TokenChannel,
     pub tls: bool,
     /// SHA-1 of the certificate shown, in lower-case hex.
     pub client_certificate: Option<String>,
@@ -104,7 +107,11 @@ pub(super) async fn converse<K: Keeper>(
             }
             Some(Err(refusal)) => {
                 floor(Instant::now()).await;
-                connection.write(&answer::refused(None, refusal)).await?;
+                let bytes = match talker.channel {
+                    TokenChannel::Kubernetes => kubernetes::refused(),
+                    _ => answer::refused(None, refusal),
+                };
+                connection.write(&bytes).await?;
                 return connection.linger().await;
             }
         };
@@ -115,12 +122,10 @@ pub(super) async fn converse<K: Keeper>(
         };
         let arrival = Instant::now();
         let mut reply = touches
-            .touch(
-                head.candidates(talker.client_certificate.as_deref()),
-                touch(&head, body, talker),
-            )
+            .touch(candidates(&head, talker), touch(&head, body, talker))
             .await;
         if reply == Answer::Plain
+            && talker.channel == TokenChannel::Http
             && head.path == "/"
             && let Some(page) = touches.root().await
         {
@@ -133,7 +138,17 @@ pub(super) async fn converse<K: Keeper>(
         head.keep_alive &= served < MAX_REQUESTS && refusal.is_none();
         let bytes = match refusal {
             Some(Refusal::Vanished) => return Ok(()),
+            Some(_) if talker.channel == TokenChannel::Kubernetes => kubernetes::refused(),
             Some(refusal) => answer::refused(Some(&head), refusal),
+            None if talker.channel == TokenChannel::Kubernetes => {
+                kubernetes::answered(&kubernetes::Asked {
+                    method: &head.method,
+                    path: &head.path,
+                    headers: &head.headers,
+                    keep_alive: head.keep_alive,
+                    certificate: talker.client_certificate.is_some(),
+                })
+            }
             None => answer::answered(&head, &reply),
         };
         connection.write(&bytes).await?;
@@ -144,12 +159,29 @@ pub(super) async fn converse<K: Keeper>(
     Ok(())
 }
 
+/// What may name a token. Of a Kubernetes client these are its credentials alone.
+fn candidates(head: &Head, talker: &Talker) -> Vec<Candidate> {
+    let found = head.candidates(talker.client_certificate.as_deref());
+    if talker.channel == TokenChannel::Http {
+        return found;
+    }
+    let ours = |candidate| match candidate {
+        Candidate::Alias(alias) => Some(Candidate::Alias(Alias {
+            channel: talker.channel,
+            ..alias
+        })),
+        Candidate::Id(_) => None,
+    };
+    found.into_iter().filter_map(ours).collect()
+}
+
 fn touch(head: &Head, body: Body, talker: &Talker) -> Touch {
     Touch {
         at: crate::now(),
         src: Endpoint::from(talker.peer),
         dst: Endpoint::from(talker.local),
         what: What::Http {
+            channel: talker.channel,
             tls: talker.tls,
             client_certificate: talker.client_certificate.clone(),
             method: head.method.clone(),

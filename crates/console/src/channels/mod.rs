@@ -1,4 +1,5 @@
-//! Token channels: where touched tokens are noticed. One on HTTP, one on DNS (UDP and TCP).
+//! Token channels: where touched tokens are noticed. One on HTTP, one on DNS (UDP and TCP), and those
+//! that not every installation has: WireGuard, MySQL, mail, Kubernetes.
 //!
 //! *Invariant:* nobody learns from an answer, its bytes or its time, whether a token exists: every
 //! answer is held for [`FLOOR`] after its request has arrived, known, disabled and unknown tokens
@@ -9,17 +10,22 @@ mod dns;
 mod http;
 pub mod ignore;
 mod keeper;
+mod kubernetes;
+mod mysql;
+mod others;
 mod scanner;
 mod slots;
+mod smtp;
 mod sources;
 mod touch;
+mod wireguard;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalmine_core::token::{HostPort, Places};
+use coalmine_core::token::{HostPort, Places, TokenChannel};
 use coalmine_core::{TokenId, TokenKind};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinHandle;
@@ -28,6 +34,8 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::serve::ConsoleConfig;
 
+use others::BoundOthers;
+pub use others::Others;
 pub use sources::SourceFiles;
 pub(crate) use sources::Sources;
 use touch::{Keeper, Touches};
@@ -42,21 +50,6 @@ const FOLLOW: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, e.g. when the process is out of file descriptors.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 
-/// Where the channels are that not every installation has; `None` turns one off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Others {
-    /// HTTP over TLS.
-    pub https: Option<SocketAddr>,
-    /// WireGuard, UDP.
-    pub wireguard: Option<SocketAddr>,
-    /// MySQL.
-    pub mysql: Option<SocketAddr>,
-    /// Mail.
-    pub smtp: Option<SocketAddr>,
-    /// Kubernetes, over TLS.
-    pub kubernetes: Option<SocketAddr>,
-}
-
 /// Where the channels that listen are, as those see them who touch tokens.
 pub fn places(config: &ConsoleConfig) -> Places {
     let at = |address: SocketAddr| HostPort {
@@ -68,7 +61,10 @@ pub fn places(config: &ConsoleConfig) -> Places {
         http: config.token_http.map(at),
         dns: named.then(|| config.zone.clone()),
         nx: config.nx_zone.clone().filter(|_| named),
-        // The other channels aren't there yet.
+        wireguard: config.token_others.wireguard_place(&config.zone),
+        mysql: config.token_others.mysql.map(at),
+        smtp: config.token_others.smtp.map(|_| smtp::domain(&config.zone)),
+        kubernetes: config.token_others.kubernetes_place(&config.zone),
         ..Places::default()
     }
 }
@@ -85,8 +81,11 @@ pub struct Bound {
     pub http: Result<SocketAddr, String>,
     /// Where the DNS channel listens (UDP and TCP), or why it doesn't and what to do about it.
     pub dns: Result<SocketAddr, String>,
+    /// The same of the other channels that are configured.
+    pub others: Vec<(TokenChannel, Result<SocketAddr, String>)>,
     http_listener: Option<TcpListener>,
     dns_listeners: Option<(dns::Zone, UdpSocket, TcpListener)>,
+    other_listeners: BoundOthers,
 }
 
 /// Binds what `config` asks for, and writes the real addresses back into it, so that token URLs
@@ -96,8 +95,10 @@ pub async fn bind(config: &mut ConsoleConfig) -> Bound {
     let mut bound = Bound {
         http: Err("turned off".to_owned()),
         dns: Err("turned off".to_owned()),
+        others: Vec::new(),
         http_listener: None,
         dns_listeners: None,
+        other_listeners: BoundOthers::default(),
     };
     if let Some(address) = config.token_http {
         bound.http = match bind_http(address).await {
@@ -124,6 +125,7 @@ pub async fn bind(config: &mut ConsoleConfig) -> Bound {
             },
         };
     }
+    (bound.other_listeners, bound.others) = others::bind(config).await;
     bound
 }
 
@@ -156,8 +158,13 @@ impl Bound {
                 Arc::clone(&zone),
                 Arc::clone(&touches),
             )));
-            tasks.push(tokio::spawn(dns::serve_tcp(tcp, zone, touches)));
+            tasks.push(tokio::spawn(dns::serve_tcp(
+                tcp,
+                zone,
+                Arc::clone(&touches),
+            )));
         }
+        tasks.extend(self.other_listeners.serve(&touches));
         tasks
     }
 }
@@ -167,6 +174,19 @@ async fn follow<K: Keeper>(touches: Arc<Touches<K>>, zone: Arc<dns::Zone>) {
     loop {
         zone.set_domains(&touches.domains().await);
         tokio::time::sleep(FOLLOW).await;
+    }
+}
+
+/// Has made-up bytes read by one of the channels that not every installation has; the first byte says
+/// which. For the fuzzer.
+pub fn exercise(input: &[u8]) {
+    let Some((which, input)) = input.split_first() else {
+        return;
+    };
+    match which % 3 {
+        0 => smtp::exercise(input),
+        1 => mysql::exercise(input),
+        _ => wireguard::exercise(input),
     }
 }
 

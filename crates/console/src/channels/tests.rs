@@ -22,6 +22,12 @@ pub(super) const AWAY: &str = "awayawayawayawayawayaway1";
 pub(super) const PAGE: &str = "pagepagepagepagepagepage1";
 /// The key by which the HTTP channel knows [`PAGE`] too.
 pub(super) const PAGE_KEY: &str = "AKIAIOSFODNN7EXAMPLE";
+/// One that the other channels know, by its id or by the keys below.
+pub(super) const KEYED: &str = "keyedkeyedkeyedkeyedkeye1";
+/// Its bearer's secret at Kubernetes.
+pub(super) const BEARER: &str = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln";
+/// Its WireGuard public key, whose private key is 32 twos.
+pub(super) const PEER_KEY: &str = "zo060cy2M+x7cMF4FKXHbs0CloUFDTRHRboFhw5YfVk=";
 /// No token at all.
 pub(super) const NONE: &str = "nonenonenonenonenonenone1";
 /// Disabled: the keeper doesn't find it.
@@ -85,7 +91,19 @@ static PAGE_KIND: TokenKind = kind("page", 17017, &[TokenChannel::Http], |_, hit
         ),
     }
 });
-pub(super) static KINDS: &[&TokenKind] = &[&WEB_KIND, &DNS_KIND, &AWAY_KIND, &PAGE_KIND];
+static KEYED_KIND: TokenKind = kind(
+    "keyed",
+    17031,
+    &[
+        TokenChannel::Wireguard,
+        TokenChannel::Mysql,
+        TokenChannel::Smtp,
+        TokenChannel::Kubernetes,
+    ],
+    |_, _| Trip::alert(Map::new(), Answer::Plain),
+);
+pub(super) static KINDS: &[&TokenKind] =
+    &[&WEB_KIND, &DNS_KIND, &AWAY_KIND, &PAGE_KIND, &KEYED_KIND];
 
 const fn kind(
     id: &'static str,
@@ -121,8 +139,13 @@ impl Keeper for Memory {
         let id = match candidate {
             Candidate::Id(id) => id.clone(),
             Candidate::Alias(Alias { channel, key }) => {
-                let known = (*channel, &**key) == (TokenChannel::Http, PAGE_KEY);
-                known.then(|| id(PAGE))?
+                let known = match (*channel, &**key) {
+                    (TokenChannel::Http, PAGE_KEY) => PAGE,
+                    (TokenChannel::Wireguard, PEER_KEY) => KEYED,
+                    (TokenChannel::Kubernetes, BEARER) => KEYED,
+                    _ => return None,
+                };
+                id(known)
             }
         };
         let kind = match id.as_str() {
@@ -130,6 +153,7 @@ impl Keeper for Memory {
             DNS => "dns",
             AWAY => "away",
             PAGE => "page",
+            KEYED => "keyed",
             _ => return None,
         };
         Some(Token {
@@ -244,6 +268,7 @@ fn touch(what: What) -> Touch {
 fn web_touch() -> Touch {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     touch(What::Http {
+        channel: TokenChannel::Http,
         tls: false,
         client_certificate: None,
         path: format!("/{WEB}"),

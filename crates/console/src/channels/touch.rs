@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use coalmine_core::sighting::SightingId;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Alias, Answer, DnsHit, EVENT_KEY, Hit, HttpHit, Token, TokenChannel, TokenKind, Trip, Upload,
+    Alias, Answer, DnsHit, EVENT_KEY, Hit, HttpHit, MysqlHit, SmtpAttachment, SmtpHit, Token,
+    TokenChannel, TokenKind, Trip, Upload, WireguardHit,
 };
 use coalmine_core::{Endpoint, Sighting, Subject, Timestamp, TokenId};
 use serde_json::{Map, Value};
@@ -55,6 +56,8 @@ pub(super) struct Touch {
 #[derive(Clone, Debug)]
 pub(super) enum What {
     Http {
+        /// HTTP, or Kubernetes, which speaks it too.
+        channel: TokenChannel,
         tls: bool,
         /// SHA-1 in hex.
         client_certificate: Option<String>,
@@ -74,6 +77,34 @@ pub(super) enum What {
         query_type: String,
         transport: &'static str,
     },
+    Wireguard {
+        /// Base64.
+        client_public_key: String,
+        session_index: u32,
+    },
+    Mysql {
+        user: String,
+        database: String,
+        attributes: Vec<(String, String)>,
+    },
+    Smtp {
+        helo: String,
+        from: String,
+        recipient: String,
+        mail: Arc<Mail>,
+    },
+}
+
+/// What a mail says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mail {
+    /// In the order sent, unfolded.
+    pub headers: Vec<(String, String)>,
+    /// URLs in the text.
+    pub links: Vec<String>,
+    pub attachments: Vec<SmtpAttachment>,
+    /// All of it, in bytes.
+    pub size: u64,
 }
 
 /// Both channels' way to the tokens.
@@ -198,8 +229,11 @@ impl<K: Keeper> Touches<K> {
 impl What {
     fn channel(&self) -> TokenChannel {
         match self {
-            Self::Http { .. } => TokenChannel::Http,
+            Self::Http { channel, .. } => *channel,
             Self::Dns { .. } => TokenChannel::Dns,
+            Self::Wireguard { .. } => TokenChannel::Wireguard,
+            Self::Mysql { .. } => TokenChannel::Mysql,
+            Self::Smtp { .. } => TokenChannel::Smtp,
         }
     }
 
@@ -236,6 +270,39 @@ impl What {
                 name,
                 labels,
                 query_type,
+            }),
+            Self::Wireguard {
+                client_public_key,
+                session_index,
+            } => Hit::Wireguard(WireguardHit {
+                client,
+                client_public_key,
+                session_index: *session_index,
+            }),
+            Self::Mysql {
+                user,
+                database,
+                attributes,
+            } => Hit::Mysql(MysqlHit {
+                client,
+                user,
+                database,
+                attributes,
+            }),
+            Self::Smtp {
+                helo,
+                from,
+                recipient,
+                mail,
+            } => Hit::Smtp(SmtpHit {
+                client,
+                tls: false,
+                helo,
+                from,
+                recipient,
+                headers: &mail.headers,
+                links: &mail.links,
+                attachments: &mail.attachments,
             }),
         };
         (kind.trip)(token, &hit)
@@ -275,6 +342,20 @@ impl What {
                 put(&mut info, "query_type", &query_type);
                 put(&mut info, "transport", transport);
                 put(&mut fields, "hostname", &name);
+            }
+            Self::Wireguard { .. } => {}
+            Self::Mysql {
+                user,
+                database,
+                attributes,
+            } => {
+                put(&mut info, "user", &user);
+                put(&mut info, "database", &database);
+                info.insert("attributes".to_owned(), object(&attributes));
+            }
+            Self::Smtp { mail, .. } => {
+                info.insert("message_size".to_owned(), Value::from(mail.size));
+                fields.insert("headers".to_owned(), object(&mail.headers));
             }
         }
         fields.insert("additional_info".to_owned(), Value::Object(info));

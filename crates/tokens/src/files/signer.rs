@@ -242,11 +242,12 @@ fn may_issue(below: Option<u8>) -> Vec<Vec<u8>> {
     ]
 }
 
+/// A certificate of `key`, signed by `issuer`; names in DER.
 #[expect(
     clippy::too_many_arguments,
     reason = "a certificate is a list of as many parts"
 )]
-fn certificate(
+pub(crate) fn certificate(
     issuer: &SigningKey,
     issuer_name: &[u8],
     subject: &[u8],
@@ -318,7 +319,7 @@ fn issued_by(issuer: &SigningKey) -> Vec<u8> {
     extension("2.5.29.35", false, &id)
 }
 
-fn extension(id: &str, critical: bool, value: &[u8]) -> Vec<u8> {
+pub(crate) fn extension(id: &str, critical: bool, value: &[u8]) -> Vec<u8> {
     let mut parts = vec![oid(id)];
     if critical {
         parts.push(truth());
@@ -340,7 +341,7 @@ fn name(country: &str, organisation: &str, common: &str) -> Vec<u8> {
     ])
 }
 
-fn serial(dice: &mut Dice) -> Vec<u8> {
+pub(crate) fn serial(dice: &mut Dice) -> Vec<u8> {
     let mut serial = dice.bytes::<16>().to_vec();
     if let Some(first) = serial.first_mut() {
         *first = *first & 0x7f | 1;
@@ -354,7 +355,7 @@ fn years(since: Timestamp, years: i64) -> Timestamp {
 
 /// The key of this name: the first of its stream that is a number below the curve's order, which
 /// all but one of 2^32 are.
-fn key(seed: &Seed, label: &str) -> SigningKey {
+pub(crate) fn key(seed: &Seed, label: &str) -> SigningKey {
     let mut dice = Dice::new(seed, label);
     loop {
         if let Ok(key) = SigningKey::from_slice(&dice.bytes::<32>()) {

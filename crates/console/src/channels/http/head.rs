@@ -21,7 +21,7 @@ const MAX_QUERY: usize = 128;
 /// Most strings of one request that are looked up as tokens.
 const MAX_CANDIDATES: usize = 8;
 /// Longest credential that is looked up.
-const MAX_CREDENTIAL: usize = 512;
+const MAX_CREDENTIAL: usize = 2048;
 
 /// What a parsed head says.
 #[derive(Debug)]

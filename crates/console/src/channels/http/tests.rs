@@ -14,6 +14,7 @@ fn talker() -> Talker {
     Talker {
         peer: peer(),
         local: local(),
+        channel: TokenChannel::Http,
         tls: false,
         client_certificate: None,
     }
@@ -428,6 +429,7 @@ async fn other_keys_name_tokens_too() {
         .unwrap();
     near.shutdown().await.unwrap();
     let talker = Talker {
+        channel: TokenChannel::Http,
         tls: true,
         client_certificate: Some(PAGE_KEY.to_owned()),
         ..talker()
