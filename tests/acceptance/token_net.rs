@@ -80,7 +80,8 @@ fn told(nest: &Nest, incident: &Value, token: &str, kind: [&str; 3], wanted: &Va
         .unwrap();
     let mut all = json!({
         "type": kind, "kind": kind, "channel": channel, "canarytoken": token,
-        "logtype": logtype, "description": event["description"],
+        "logtype": logtype, "description": event["description"], "src_host": "127.0.0.1",
+        "dst_port": d["dst_port"].as_str().unwrap().parse::<u16>().unwrap(),
     });
     all.as_object_mut()
         .unwrap()
@@ -331,7 +332,7 @@ fn kubectl_with_either_credential_is_refused_and_told_in_one_incident() {
         let incident = incident.expect("an incident");
         let all = seen::events(&incident);
         let agent = all[0]["user_agent"].clone();
-        assert!(agent.as_str().unwrap().starts_with("kubectl/v1"), "{agent}");
+        assert!(agent.as_str().unwrap().starts_with("kubectl"), "{agent}");
         let mut wanted = json!({
             "credential_type": credential, "user_agent": agent,
             "headers": all[0]["headers"], "url": all[0]["url"],
@@ -421,7 +422,8 @@ fn a_wireguard_client_is_told_once_for_a_handshake_and_gets_no_answer() {
         json!({
             "type": "wireguard", "kind": "wireguard", "channel": "wireguard",
             "canarytoken": token, "logtype": "17022", "description": "WireGuard VPN",
-            "additional_info": {}, "client_public_key": key,
+            "additional_info": {}, "client_public_key": key, "dst_port": 51820,
+            "src_host": laptop.address.to_string(),
             "client_session_index": event["client_session_index"],
         })
     );

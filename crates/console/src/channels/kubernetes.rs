@@ -3,6 +3,7 @@
 //!
 //! Answers as kube-apiserver gives them: 401 to credentials that it doesn't accept, 403 to nobody.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -34,6 +35,8 @@ const MAX_CONNECTIONS: usize = 512;
 const MAX_PER_SOURCE: usize = 64;
 /// Longest TLS handshake (net/http has no shorter one here).
 const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
+/// Blocks of 1 KiB that are still read of a connection that is refused.
+const MAX_DRAINED: usize = 64;
 /// Life of a connection.
 const MAX_LIFE: Duration = Duration::from_secs(600);
 
@@ -198,7 +201,7 @@ async fn connection<K: Keeper>(
         Ok(Ok(1)) if first.iter().all(u8::is_ascii_uppercase) => {
             // As Go's net/http tells those who speak HTTP.
             let told = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-            let _ = timeout(MAX_HANDSHAKE, stream.write_all(told)).await;
+            let _ = timeout(MAX_HANDSHAKE, refuse_plain(&mut stream, told)).await;
             return;
         }
         _ => return,
@@ -215,6 +218,19 @@ async fn connection<K: Keeper>(
         client_certificate: shown.and_then(<[_]>::first).map(|shown| fingerprint(shown)),
     };
     let _ = converse(stream, &talker, &touches).await;
+}
+
+/// Closing with unread bytes would reset the connection before the answer arrives.
+async fn refuse_plain(stream: &mut TcpStream, told: &[u8]) -> io::Result<()> {
+    stream.write_all(told).await?;
+    stream.shutdown().await?;
+    let mut block = [0; 1024];
+    for _ in 0..MAX_DRAINED {
+        if stream.read(&mut block).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// SHA-1 in hex.
@@ -262,12 +278,8 @@ pub(super) fn answered(asked: &Asked<'_>) -> Vec<u8> {
         .iter()
         .any(|who| agent.starts_with(who));
     let (mime, body) = match body {
-        Value::String(text) => ("text/plain; charset=utf-8", text),
-        body if pretty => (
-            "application/json",
-            serde_json::to_string_pretty(&body).unwrap_or_default(),
-        ),
-        body => ("application/json", format!("{body}\n")),
+        Body::Text(text) => ("text/plain; charset=utf-8", text.to_owned()),
+        Body::Object(fields) => ("application/json", object(&fields, pretty)),
     };
     let nosniff = match status {
         "403 Forbidden" => "X-Content-Type-Options: nosniff\r\n",
@@ -291,38 +303,72 @@ pub(super) fn answered(asked: &Asked<'_>) -> Vec<u8> {
     [answer.as_bytes(), body.as_bytes()].concat()
 }
 
+/// What an answer consists of.
+enum Body {
+    Text(&'static str),
+    /// In the order in which the API server writes them.
+    Object(Vec<(&'static str, Value)>),
+}
+
+/// In lines for people, else in one.
+fn object(fields: &[(&str, Value)], pretty: bool) -> String {
+    let (open, joint, colon, close) = match pretty {
+        true => ("{\n  ", ",\n  ", ": ", "\n}"),
+        false => ("{", ",", ":", "}\n"),
+    };
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(name, value)| format!("\"{name}\"{colon}{value}"))
+        .collect();
+    format!("{open}{}{close}", fields.join(joint))
+}
+
 /// What nobody in particular may know (the role system:public-info-viewer), and may not.
-fn public(method: &str, path: &str) -> (&'static str, Value) {
+fn public(method: &str, path: &str) -> (&'static str, Body) {
     match path {
-        "/healthz" | "/livez" | "/readyz" => ("200 OK", "ok".into()),
-        "/version" | "/version/" => (
-            "200 OK",
-            json!({
-                "major": "1", "minor": "32", "gitVersion": "v1.32.4",
-                "gitCommit": "59526cd4867447956156ae3a602fcbac10a2c335", "gitTreeState": "clean",
-                "buildDate": "2025-04-22T15:52:36Z", "goVersion": "go1.23.6", "compiler": "gc",
-                "platform": "linux/amd64",
-            }),
-        ),
+        "/healthz" | "/livez" | "/readyz" => ("200 OK", Body::Text("ok")),
+        "/version" | "/version/" => {
+            let told = [
+                ("major", "1"),
+                ("minor", "32"),
+                ("gitVersion", "v1.32.4"),
+                ("gitCommit", "59526cd4867447956156ae3a602fcbac10a2c335"),
+                ("gitTreeState", "clean"),
+                ("buildDate", "2025-04-22T15:52:36Z"),
+                ("goVersion", "go1.23.6"),
+                ("compiler", "gc"),
+                ("platform", "linux/amd64"),
+            ];
+            let told = told.map(|(name, value)| (name, value.into()));
+            ("200 OK", Body::Object(told.to_vec()))
+        }
         _ => {
             let verb = method.to_ascii_lowercase();
             let said = format!(
                 "forbidden: User \"system:anonymous\" cannot {verb} path {}",
                 Value::from(coalmine_core::text::cut(path))
             );
-            let mut body = status(&said, "Forbidden", 403);
-            body["details"] = json!({});
-            ("403 Forbidden", body)
+            ("403 Forbidden", status(&said, "Forbidden", 403))
         }
     }
 }
 
 /// A `Status` (Kubernetes API conventions, "Response Status Kind").
-fn status(message: &str, reason: &str, code: u16) -> Value {
-    json!({
-        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": message, "reason": reason, "code": code,
-    })
+fn status(message: &str, reason: &str, code: u16) -> Body {
+    let mut fields = vec![
+        ("kind", "Status".into()),
+        ("apiVersion", "v1".into()),
+        ("metadata", json!({})),
+        ("status", "Failure".into()),
+        ("message", message.into()),
+        ("reason", reason.into()),
+    ];
+    // Of who isn't known there is nothing more to say.
+    if code == 403 {
+        fields.push(("details", json!({})));
+    }
+    fields.push(("code", code.into()));
+    Body::Object(fields)
 }
 
 /// The five groups of a UUID of version 4.
@@ -346,7 +392,6 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair};
     use rustls::pki_types::{PrivateKeyDer, ServerName};
     use rustls::{ClientConfig, RootCertStore};
-    use tokio::io::AsyncReadExt as _;
     use tokio_rustls::TlsConnector;
 
     use super::*;
@@ -413,8 +458,8 @@ mod tests {
             known,
             "HTTP/1.1 401 Unauthorized\nCache-Control: no-cache, private\nContent-Type: application/json\n\
              Content-Length: 129\nConnection: close\n\n\
-             {\"apiVersion\":\"v1\",\"code\":401,\"kind\":\"Status\",\"message\":\"Unauthorized\",\
-             \"metadata\":{},\"reason\":\"Unauthorized\",\"status\":\"Failure\"}\n"
+             {\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\
+             \"message\":\"Unauthorized\",\"reason\":\"Unauthorized\",\"code\":401}\n"
         );
         let unknown = ask(at, &ca, "/api", "Authorization: Bearer x\r\n", false).await;
         assert_eq!(unknown, known);

@@ -59,6 +59,10 @@ fn part(bytes: &[u8]) -> (Vec<(String, String)>, &[u8]) {
                     break;
                 };
                 let (name, value) = line.split_at(colon);
+                // A field's name (RFC 5322 section 2.2); anything else is text already.
+                if name.is_empty() || !name.iter().all(u8::is_ascii_graphic) {
+                    break;
+                }
                 if headers.len() <= MAX_HEADERS {
                     let value = value.get(1..).unwrap_or_default().trim_ascii().to_vec();
                     headers.push((text::printable(name.trim_ascii()), value));
@@ -296,6 +300,7 @@ Content-Type: image/png\r\nContent-Disposition: attachment; filename*=utf-8''%C3
     #[test]
     fn there_is_a_limit_to_everything() {
         let many: String = (0..500).map(|n| format!("http://a.example/{n} ")).collect();
+        let many = format!("\r\n{many}");
         assert_eq!(read(many.as_bytes(), 0).links.len(), MAX_LINKS);
         let headers = "A: b\r\n".repeat(5_000) + "\r\nhttp://a.example/";
         let mail = read(headers.as_bytes(), 0);
