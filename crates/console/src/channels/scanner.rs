@@ -322,6 +322,7 @@ mod tests {
             src: peer().into(),
             dst: local().into(),
             what: What::Http {
+                channel: coalmine_core::token::TokenChannel::Http,
                 tls: false,
                 client_certificate: None,
                 method: method.to_owned(),
