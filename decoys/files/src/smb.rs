@@ -64,8 +64,7 @@ pub static KIND: DecoyKind = DecoyKind {
         input: MAX_MESSAGE + 4,
         idle: Duration::from_secs(900),
         total: Duration::from_secs(24 * 3600),
-        per_source: 1_000,
-        connections: 5_000,
+        ..Limits::LOGIN
     },
     poke: Poke::Script(&[
         Step::Send(POKE_NEGOTIATE),
