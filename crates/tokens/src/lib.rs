@@ -9,9 +9,11 @@ use coalmine_core::{EventKind, TokenKind, token};
 pub mod active_directory_login;
 pub mod aws;
 pub mod aws_id;
+pub mod aws_s3;
 pub mod azure_entra_login;
 pub mod cloned_css;
 pub mod cloned_web;
+pub mod credit_card;
 pub mod dns;
 pub mod doc_msexcel;
 pub mod doc_msword;
@@ -52,9 +54,11 @@ const ALL: &[&TokenKind] = &[
     &dns::KIND,
     &active_directory_login::KIND,
     &aws_id::KIND,
+    &aws_s3::KIND,
     &azure_entra_login::KIND,
     &cloned_css::KIND,
     &cloned_web::KIND,
+    &credit_card::KIND,
     &doc_msexcel::KIND,
     &doc_msword::KIND,
     &fast_redirect::KIND,

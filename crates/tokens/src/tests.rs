@@ -160,6 +160,10 @@ fn required(kind: &TokenKind) -> Vec<(&'static str, &'static str)> {
 fn sample(ask: &Ask) -> Option<&'static str> {
     match ask.takes {
         // Texts of a form of their own have a line each here.
+        Takes::Text(63) if ask.name.ends_with("_bucket") => Some("acme-exports"),
+        Takes::Text(_) if ask.name == "card_cvc" => Some("123"),
+        Takes::Text(_) if ask.name == "card_expiry" => Some("09/2029"),
+        Takes::Text(_) if ask.name == "card_number" => Some("4242 4242 4242 4242"),
         Takes::Text(_) if ask.name == "expiry" => Some("30d"),
         Takes::Text(_) if ask.name == "process_name" => Some("whoami.exe"),
         Takes::Text(_) if matches!(ask.name, "mailboxes" | "sender") => Some("alice@example.com"),
