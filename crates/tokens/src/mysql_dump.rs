@@ -467,7 +467,7 @@ fn value(dice: &mut Dice, mint: &Mint<'_>, fill: Fill, person: &str, company: &s
             dice.number(0, 10_000)
         ),
         Company => prose::company(dice),
-        Hash => format!("{}", data_encoding::HEXLOWER.encode(&dice.bytes::<32>())),
+        Hash => data_encoding::HEXLOWER.encode(&dice.bytes::<32>()),
         Word(words) => dice.pick(words).to_owned(),
         Date => {
             let age = i64::from(dice.number(2, 2_000)) * 86_400;

@@ -182,7 +182,7 @@ fn decode(coding: &str, body: &[u8]) -> Vec<u8> {
             while digits.len() % 4 == 1 {
                 digits.pop();
             }
-            while digits.len() % 4 != 0 {
+            while !digits.len().is_multiple_of(4) {
                 digits.push(b'=');
             }
             let mut lenient = BASE64.specification();
