@@ -41,6 +41,7 @@ mod telnet;
 mod tftp;
 mod tn3270;
 mod token_api;
+mod token_cloud;
 mod token_documents;
 mod token_net;
 mod token_web;
