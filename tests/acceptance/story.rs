@@ -46,6 +46,7 @@ fn up_poke_incidents_stop_and_up_again() {
             "MySQL Login Attempt",
             "NTP Monlist Request",
             "SSH Login Attempt",
+            "Shared File Opened",
             "TFTP Request",
             "Telnet Login Attempt",
         ]
