@@ -58,6 +58,24 @@ pub struct Field {
     pub sample: fn() -> Value,
 }
 
+impl Field {
+    /// A field that holds text.
+    pub const fn text(
+        name: &'static str,
+        optional: bool,
+        doc: &'static str,
+        sample: fn() -> Value,
+    ) -> Self {
+        Self {
+            name,
+            shape: Shape::String,
+            optional,
+            doc,
+            sample,
+        }
+    }
+}
+
 /// The JSON type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

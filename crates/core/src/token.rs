@@ -562,6 +562,11 @@ pub struct Trip {
 }
 
 impl Trip {
+    /// [`TokenKind::trip`] of kinds whose touches the channel's own fields say all of.
+    pub fn plain(_: &Token, _: &Hit<'_>) -> Self {
+        Self::alert(Map::new(), Answer::Plain)
+    }
+
     /// A touch that is an event.
     pub fn alert(fields: Map<String, Value>, answer: Answer) -> Self {
         Self {

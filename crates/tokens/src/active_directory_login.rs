@@ -1,12 +1,12 @@
 //! Active Directory Login: domain controllers tell when an account that nobody uses is used.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
     Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::files::{self, Dice, labels};
 
@@ -34,20 +34,27 @@ pub static KIND: TokenKind = TokenKind {
         takes: Takes::Text(2_000),
     }],
     event: &[
-        field("cmd_resolved_ip", "Where the login came from.", || {
-            json!("10.0.0.5")
-        }),
-        field(
+        Field::text(
+            "cmd_resolved_ip",
+            true,
+            "Where the login came from.",
+            || json!("10.0.0.5"),
+        ),
+        Field::text(
             "cmd_workstation",
+            true,
             "The machine that it came from, as it says.",
             || json!("WS-042"),
         ),
-        field("cmd_user_name", "The account.", || json!("svc_backup")),
-        field("cmd_machine_name", "The domain controller.", || {
+        Field::text("cmd_user_name", true, "The account.", || {
+            json!("svc_backup")
+        }),
+        Field::text("cmd_machine_name", true, "The domain controller.", || {
             json!("DC01")
         }),
-        field(
+        Field::text(
             "cmd_event_record_id",
+            true,
             "Number of the event in its security log.",
             || json!("184467"),
         ),
@@ -61,16 +68,6 @@ const USERS: &str = "tokened_usernames";
 const MAX_USERS: usize = 50;
 /// Letters of the labels and the event fields that they are told in.
 const LABELS: [char; 5] = ['i', 'w', 'u', 'd', 'r'];
-
-const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional: true,
-        doc,
-        sample,
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let given = mint.param(USERS).unwrap_or_default();

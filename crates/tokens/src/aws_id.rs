@@ -1,6 +1,6 @@
 //! AWS API Key: credentials whose endpoint is ours.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
     Answer, Artefact, ArtefactFile, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind,
@@ -42,58 +42,43 @@ pub static KIND: TokenKind = TokenKind {
 const EXPIRY: &str = "expiry";
 
 const EVENT: &[Field] = &[
-    text("access_key_id", false, "Id of the token's key.", || {
+    Field::text("access_key_id", false, "Id of the token's key.", || {
         json!("AKIAYDHQ5ZVJWTXKE4LM")
     }),
-    text(
+    Field::text(
         "secret_access_key",
         false,
         "The token's secret key.",
         || json!("q5Jt0sR7pXn2bV9cYkW3zLhD8mGfA1eU6oTiB4Ns"),
     ),
-    text(
+    Field::text(
         "account_id",
         false,
         "The account that the key's id holds.",
         || json!("557208331452"),
     ),
-    text(
+    Field::text(
         "eventName",
         false,
         "The operation, as CloudTrail names it; method and path where it has no name.",
         || json!("GetCallerIdentity"),
     ),
-    text(
+    Field::text(
         "service",
         false,
         "The service as it's signed for; empty where that can't be told.",
         || json!("sts"),
     ),
-    text("region", true, "The region it's signed for.", || {
+    Field::text("region", true, "The region it's signed for.", || {
         json!("us-east-1")
     }),
-    text(
+    Field::text(
         "signature_valid",
         true,
         "`True` if it is signed with the token's secret key, `False` if with another; missing without a signature.",
         || json!("True"),
     ),
 ];
-
-const fn text(
-    name: &'static str,
-    optional: bool,
-    doc: &'static str,
-    sample: fn() -> Value,
-) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional,
-        doc,
-        sample,
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let key = Key::mint(mint);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
     Answer, Artefact, ArtefactFile, Ask, Hit, HttpHit, Mint, Reach, Takes, Token, TokenChannel,
@@ -53,70 +53,55 @@ const SOURCE: &str = "s3_source_bucket";
 const LOG: &str = "s3_log_bucket";
 
 const EVENT: &[Field] = &[
-    text(SOURCE, false, "The bucket's name.", || {
+    Field::text(SOURCE, false, "The bucket's name.", || {
         json!("acme-finance-exports")
     }),
-    text(
+    Field::text(
         LOG,
         false,
         "The bucket that its logs seem to go to.",
         || json!("acme-logs"),
     ),
-    text(
+    Field::text(
         "online",
         false,
         "`False`: the bucket stands at our endpoint, not at AWS.",
         || json!("False"),
     ),
-    text(
+    Field::text(
         "eventName",
         false,
         "The operation, as CloudTrail names it.",
         || json!("ListObjects"),
     ),
-    text(
+    Field::text(
         "service",
         false,
         "The service as it's signed for; empty where that can't be told.",
         || json!("s3"),
     ),
-    text("region", true, "The region it's signed for.", || {
+    Field::text("region", true, "The region it's signed for.", || {
         json!("us-east-1")
     }),
-    text(
+    Field::text(
         "signature_valid",
         true,
         "`True` if it is signed with the token's secret key, `False` if with another; missing without a signature.",
         || json!("True"),
     ),
-    text(
+    Field::text(
         "requester",
         false,
         "Who asked: the key's user, or `-` without a right signature.",
         || json!("arn:aws:iam::557208331452:user/report-export"),
     ),
-    text("bucket", true, "The bucket that was asked for.", || {
+    Field::text("bucket", true, "The bucket that was asked for.", || {
         json!("acme-finance-exports")
     }),
-    text("object_key", true, "The object that was asked for.", || {
+    Field::text("object_key", true, "The object that was asked for.", || {
         json!("exports/customers.csv")
     }),
 ];
-
-const fn text(
-    name: &'static str,
-    optional: bool,
-    doc: &'static str,
-    sample: fn() -> Value,
-) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional,
-        doc,
-        sample,
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let (source, log) = (mint.param(SOURCE), mint.param(LOG));

@@ -1,6 +1,6 @@
 //! Credit Card: a card that only a thief uses; its issuer tells us through a callback.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
     Answer, Artefact, Ask, Hit, HttpHit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
@@ -50,34 +50,34 @@ pub static KIND: TokenKind = TokenKind {
         },
     ],
     event: &[
-        text(
+        Field::text(
             "masked_card_number",
             false,
             "The card's last four digits.",
             || json!("************4242"),
         ),
-        text(
+        Field::text(
             "transaction_amount",
             true,
             "The amount, as the issuer tells it.",
             || json!("12.50"),
         ),
-        text("transaction_currency", true, "Its currency.", || {
+        Field::text("transaction_currency", true, "Its currency.", || {
             json!("EUR")
         }),
-        text(
+        Field::text(
             "transaction_date",
             true,
             "When, as the issuer tells it.",
             || json!("2026-11-22T10:15:00Z"),
         ),
-        text(
+        Field::text(
             "transaction_type",
             true,
             "What was tried, as the issuer tells it.",
             || json!("authorization"),
         ),
-        text("merchant", true, "Where.", || {
+        Field::text("merchant", true, "Where.", || {
             json!("EXAMPLE BOOKS AMSTERDAM")
         }),
     ],
@@ -97,21 +97,6 @@ const TOLD: &[&str] = &[
 ];
 /// Longest value that a callback's field may have, in characters.
 const MAX_VALUE: usize = 256;
-
-const fn text(
-    name: &'static str,
-    optional: bool,
-    doc: &'static str,
-    sample: fn() -> Value,
-) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional,
-        doc,
-        sample,
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let number = mint.param(NUMBER).unwrap_or_default();

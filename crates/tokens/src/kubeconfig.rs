@@ -1,6 +1,6 @@
 //! Kubeconfig: credentials for a cluster that is us.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
     Alias, Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
@@ -36,18 +36,22 @@ pub static KIND: TokenKind = TokenKind {
         takes: Takes::Choice(&["certificate", "token"]),
     }],
     event: &[
-        field(
+        Field::text(
             CREDENTIAL,
+            true,
             "What was shown: `certificate` or `token`.",
             || json!("certificate"),
         ),
-        field(PRINT, "SHA-1 of the certificate shown, in hex.", || {
-            json!("0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33")
-        }),
-        field(AGENT, "What the client calls itself.", || {
+        Field::text(
+            PRINT,
+            true,
+            "SHA-1 of the certificate shown, in hex.",
+            || json!("0beec7b5ea3f0fdbc95d0dd47f3c5bc275da8a33"),
+        ),
+        Field::text(AGENT, true, "What the client calls itself.", || {
             json!("kubectl/v1.32.0 (linux/amd64) kubernetes/70d3cc9")
         }),
-        field(PATH, "The method and path of the request.", || {
+        Field::text(PATH, true, "The method and path of the request.", || {
             json!("GET /api")
         }),
     ],
@@ -60,16 +64,6 @@ const PRINT: &str = "certificate_fingerprint";
 const AGENT: &str = "user_agent";
 const PATH: &str = "request_path";
 const DAY: i64 = 86_400;
-
-const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional: true,
-        doc,
-        sample,
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let Some(place) = &mint.places.kubernetes else {

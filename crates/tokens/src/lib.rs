@@ -34,6 +34,7 @@ pub mod office365mail;
 pub mod pdf_acrobat_reader;
 pub mod pwa;
 pub mod qr_code;
+pub mod redirects;
 pub mod referrers;
 pub mod sensitive_cmd;
 pub mod signed_exe;

@@ -1,6 +1,6 @@
 //! MS Word Macro Document: a document whose macro resolves a name when it is opened.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
@@ -37,44 +37,31 @@ const DOC: &str = "doc";
 
 /// What the event says of a document with a macro, and what the macro says.
 pub(crate) const MACRO_FIELDS: &[Field] = &[
-    field(DOC, "Where the Console gives the document.", || {
+    Field::text(DOC, false, "Where the Console gives the document.", || {
         json!("/api/v1/canarytoken/download?canarytoken=4ylq9w1xk0d3v5m7s2b8n6c1z")
     }),
-    field("doc_name", "The document's file name.", || {
+    Field::text("doc_name", false, "The document's file name.", || {
         json!("Vendor-Contract-Review-2024.docm")
     }),
-    field("doc_type", "Its MIME type.", || json!(word::MACRO_MIME)),
-    optional(
+    Field::text("doc_type", false, "Its MIME type.", || {
+        json!(word::MACRO_MIME)
+    }),
+    Field::text(
         "ms_macro_os",
+        true,
         "The system that ran it: `Windows` or `Mac`.",
         || json!("Windows"),
     ),
-    optional("ms_macro_username", "The user that ran it.", || {
+    Field::text("ms_macro_username", true, "The user that ran it.", || {
         json!("jdoe")
     }),
-    optional(
+    Field::text(
         "ms_macro_ip",
+        true,
         "The address of the machine that ran it.",
         || json!("10.0.0.5"),
     ),
 ];
-
-const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional: false,
-        doc,
-        sample,
-    }
-}
-
-const fn optional(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        optional: true,
-        ..field(name, doc, sample)
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let mut dice = Dice::new(&mint.seed, "document with macro");

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
@@ -11,7 +11,7 @@ use coalmine_core::token::{
 };
 use data_encoding::BASE64;
 use flate2::{Compression, GzBuilder};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::files::{self, Dice, prose};
 
@@ -43,11 +43,13 @@ pub static KIND: TokenKind = TokenKind {
         ]),
     }],
     event: &[
-        field(INDUSTRY, "What the rows are about.", || json!("retail")),
-        field(HOST, "The name of the server that loaded it.", || {
+        Field::text(INDUSTRY, true, "What the rows are about.", || {
+            json!("retail")
+        }),
+        Field::text(HOST, true, "The name of the server that loaded it.", || {
             json!("db-test-2")
         }),
-        field(LOCALE, "The server's language.", || json!("en_US")),
+        Field::text(LOCALE, true, "The server's language.", || json!("en_US")),
     ],
     mint,
     trip,
@@ -60,16 +62,6 @@ const LOCALE: &str = "mysql_locale";
 const LOCALE_LEN: usize = 5;
 /// Longest host name that is told: MySQL takes user names of 96 characters for a source.
 const MAX_HOST: usize = 60;
-
-const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional: true,
-        doc,
-        sample,
-    }
-}
 
 /// A table: name, and columns with their types and what stands in them.
 type Table = (&'static str, &'static [(&'static str, &'static str, Fill)]);
@@ -557,6 +549,8 @@ mod tests {
     use std::io::Read as _;
 
     use coalmine_core::token::MysqlHit;
+
+    use serde_json::Value;
 
     use super::*;
     use crate::tests::{minted, minted_by, token};

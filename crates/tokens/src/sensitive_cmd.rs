@@ -1,12 +1,12 @@
 //! Sensitive Command: Windows tells when a program that intruders like is run.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
     Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::files::{self, labels};
 
@@ -34,9 +34,11 @@ pub static KIND: TokenKind = TokenKind {
         takes: Takes::Text(1_000),
     }],
     event: &[
-        field(COMPUTER, "The computer.", || json!("WS-042")),
-        field(USER, "Who ran it.", || json!("jdoe")),
-        field(INVOCATION, "Different for each run.", || json!("k3v9x2qa")),
+        Field::text(COMPUTER, false, "The computer.", || json!("WS-042")),
+        Field::text(USER, false, "Who ran it.", || json!("jdoe")),
+        Field::text(INVOCATION, false, "Different for each run.", || {
+            json!("k3v9x2qa")
+        }),
     ],
     mint,
     trip,
@@ -48,16 +50,6 @@ const USER: &str = "cmd_user_name";
 const INVOCATION: &str = "cmd_invocation_id";
 /// Programs of one token.
 const MAX_PROCESSES: usize = 20;
-
-const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional: false,
-        doc,
-        sample,
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let given = mint.param(PROCESS).unwrap_or_default();

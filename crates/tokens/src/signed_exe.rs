@@ -1,6 +1,6 @@
 //! Custom Exe/Binary: a program whose signature sends whoever checks it to the token.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
     Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
@@ -44,13 +44,13 @@ pub static KIND: TokenKind = TokenKind {
         },
     ],
     event: &[
-        field(EXE, "Where the Console gives the program.", || {
+        Field::text(EXE, false, "Where the Console gives the program.", || {
             json!("/api/v1/canarytoken/download?canarytoken=4ylq9w1xk0d3v5m7s2b8n6c1z")
         }),
-        field("exe_name", "The program's file name.", || {
+        Field::text("exe_name", false, "The program's file name.", || {
             json!("setup.exe")
         }),
-        field("exe_type", "Its MIME type.", || json!(MIME)),
+        Field::text("exe_type", false, "Its MIME type.", || json!(MIME)),
     ],
     mint,
     trip,
@@ -62,16 +62,6 @@ const MIME: &str = "application/x-msdownload";
 /// The token's fields with the issuers' certificates and their list of revoked ones in base64.
 const ISSUERS: &str = "exe_issuers";
 const REVOKED: &str = "exe_revoked";
-
-const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional: false,
-        doc,
-        sample,
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let Some(upload) = mint.file(EXE) else {

@@ -1,11 +1,12 @@
 //! Slow Redirect: a page that asks the browser about itself, then leads somewhere harmless.
 
-use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+
+use crate::redirects::{self, TO};
 
 /// The kind.
 pub static KIND: TokenKind = TokenKind {
@@ -24,24 +25,11 @@ pub static KIND: TokenKind = TokenKind {
     logtype: 17017,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,
-    asks: &[Ask {
-        name: TO,
-        doc: "Where the visitor is sent: a whole http or https URL.",
-        required: true,
-        takes: Takes::Url,
-    }],
-    event: &[Field {
-        name: TO,
-        shape: Shape::String,
-        optional: false,
-        doc: "Where the visitor was sent.",
-        sample: || json!("https://intranet.example.com/"),
-    }],
+    asks: redirects::ASKS,
+    event: redirects::FIELDS,
     mint,
     trip,
 };
-
-const TO: &str = "browser_redirect_url";
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let to = mint.param(TO).unwrap_or_default();
@@ -55,10 +43,7 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
 }
 
 fn trip(token: &Token, _: &Hit<'_>) -> Trip {
-    let to = token.fields.get(TO).and_then(Value::as_str);
-    let to = to.unwrap_or_default().to_owned();
-    let fields = Map::from_iter([(TO.to_owned(), Value::from(to.as_str()))]);
-    Trip::alert(fields, Answer::SlowRedirect(to))
+    redirects::trip(token, Answer::SlowRedirect)
 }
 
 #[cfg(test)]

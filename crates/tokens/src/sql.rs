@@ -1,12 +1,12 @@
 //! SQL Server: a trigger or view that makes the server look up a host name.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
     Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::files::{self, Dice};
 
@@ -39,12 +39,18 @@ pub static KIND: TokenKind = TokenKind {
         name(FUNCTION, "What the view's function is called, for SELECT."),
     ],
     event: &[
-        field(TYPE, "What trips it.", || json!("SELECT")),
-        field(TABLE, "The table with the trigger.", || json!("salaries")),
-        field(TRIGGER, "The trigger.", || json!("salaries_audit")),
-        field(VIEW, "The view.", || json!("salaries_2024")),
-        field(FUNCTION, "The view's function.", || json!("salaries_rows")),
-        field(USER, "The login that tripped it.", || json!("CORP\\jdoe")),
+        Field::text(TYPE, true, "What trips it.", || json!("SELECT")),
+        Field::text(TABLE, true, "The table with the trigger.", || {
+            json!("salaries")
+        }),
+        Field::text(TRIGGER, true, "The trigger.", || json!("salaries_audit")),
+        Field::text(VIEW, true, "The view.", || json!("salaries_2024")),
+        Field::text(FUNCTION, true, "The view's function.", || {
+            json!("salaries_rows")
+        }),
+        Field::text(USER, true, "The login that tripped it.", || {
+            json!("CORP\\jdoe")
+        }),
     ],
     mint,
     trip,
@@ -72,16 +78,6 @@ const fn name(name: &'static str, doc: &'static str) -> Ask {
         doc,
         required: false,
         takes: Takes::Text(MAX_NAME),
-    }
-}
-
-const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional: true,
-        doc,
-        sample,
     }
 }
 

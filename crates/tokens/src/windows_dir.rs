@@ -1,6 +1,6 @@
 //! Windows Folder: a folder whose icon lies at a host that does not need to exist.
 
-use coalmine_core::event::{Field, Shape};
+use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
@@ -31,11 +31,14 @@ pub static KIND: TokenKind = TokenKind {
     reach: Reach::Direct,
     asks: &[],
     event: &[
-        field(USERNAME, "The user that looked.", || json!("jdoe")),
-        field(DOMAIN, "The user's domain, or the computer again.", || {
-            json!("CORP")
-        }),
-        field(COMPUTER, "The computer.", || json!("WS-042")),
+        Field::text(USERNAME, true, "The user that looked.", || json!("jdoe")),
+        Field::text(
+            DOMAIN,
+            true,
+            "The user's domain, or the computer again.",
+            || json!("CORP"),
+        ),
+        Field::text(COMPUTER, true, "The computer.", || json!("WS-042")),
     ],
     mint,
     trip,
@@ -44,16 +47,6 @@ pub static KIND: TokenKind = TokenKind {
 const USERNAME: &str = "windows_desktopini_access_username";
 const DOMAIN: &str = "windows_desktopini_access_domain";
 const COMPUTER: &str = "windows_desktopini_computer_name";
-
-const fn field(name: &'static str, doc: &'static str, sample: fn() -> Value) -> Field {
-    Field {
-        name,
-        shape: Shape::String,
-        optional: true,
-        doc,
-        sample,
-    }
-}
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let mut dice = Dice::new(&mint.seed, "folder");
