@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::nest::{Nest, client, have, missing, npm, python};
+use crate::nest::{Nest, beside_python, client, have, npm, python};
 use crate::seen::{check_frame, events};
 
 const TITLE: &str = "MSSQL Login Attempt";
@@ -80,16 +80,6 @@ fn freetds_in_every_dialect() {
     check_frame(&nest, &incident, "9001", nest.port("mssql"));
     let wanted = login(&nest, "sa", "s3cret w0rd!", "billing");
     assert_eq!(events(&incident), vec![wanted; dialects.len()]);
-}
-
-/// A program beside the Python of the tests.
-pub fn beside_python(program: &str) -> Option<PathBuf> {
-    let found = python()?.with_file_name(program);
-    if !found.is_file() {
-        missing(program);
-        return None;
-    }
-    Some(found)
 }
 
 #[test]

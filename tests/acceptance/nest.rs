@@ -363,6 +363,16 @@ pub fn python() -> Option<PathBuf> {
     found
 }
 
+/// A program beside the Python of the tests.
+pub fn beside_python(program: &str) -> Option<PathBuf> {
+    let found = python()?.with_file_name(program);
+    if !found.is_file() {
+        missing(program);
+        return None;
+    }
+    Some(found)
+}
+
 /// Says that a test is skipped for want of something; under CI that's a failure.
 pub fn missing(what: &str) {
     assert!(

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::mssql::beside_python;
-use crate::nest::{Nest, client, have, python};
+use crate::nest::{Nest, beside_python, client, have, python};
 use crate::seen::{check_frame, events};
 
 const TITLE: &str = "Shared File Opened";

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use crate::nest::{Nest, client, have, python};
+use crate::nest::{Nest, beside_python, client, have};
 use crate::seen::{check_frame, events};
 
 const TITLE: &str = "VNC Login Attempt";
@@ -70,7 +70,7 @@ fn login(nest: &Nest, version: &[u8; 12], response: [u8; 16]) -> ([u8; 16], Vec<
 
 #[test]
 fn vncdotool_is_refused_and_its_password_recovered() {
-    let Some(vncdo) = python().map(|python| python.with_file_name("vncdo")) else {
+    let Some(vncdo) = beside_python("vncdo") else {
         return;
     };
     let nest = Nest::start(NEST);
