@@ -217,6 +217,11 @@ pub struct TokenKind {
     pub description: &'static str,
     /// What it is and where to put it, one sentence a line.
     pub doc: &'static str,
+    /// Among what people look for it.
+    pub group: Group,
+    /// How to trip it on purpose, one sentence, commands between backticks. `{url}`, `{hostname}`
+    /// and other names in braces stand for the token's own values.
+    pub trial: &'static str,
     /// Number of its incidents, e.g. 17000.
     pub logtype: u32,
     /// Through which channels it can be tripped.
@@ -237,6 +242,34 @@ pub struct TokenKind {
 impl fmt::Debug for TokenKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TokenKind({})", self.id)
+    }
+}
+
+/// What people look for when they look for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// Files and folders.
+    Files,
+    /// Addresses, pages and pictures on the web.
+    Web,
+    /// Mail, and documents that are shared online.
+    Mail,
+    /// Keys, clusters and payment.
+    Cloud,
+    /// Names, machines and networks.
+    Systems,
+}
+
+impl Group {
+    /// One word: `files`, `web`, `mail`, `cloud` or `systems`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Web => "web",
+            Self::Mail => "mail",
+            Self::Cloud => "cloud",
+            Self::Systems => "systems",
+        }
     }
 }
 

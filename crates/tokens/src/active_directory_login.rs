@@ -4,7 +4,7 @@ use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, json};
 
@@ -24,6 +24,8 @@ pub static KIND: TokenKind = TokenKind {
           The event names the address or workstation, the account, and the controller. Success and \
           failure of these two events must be audited, as Windows Server does by default.\n\
           Event queries heed letter case: the script lists each name in four spellings.",
+    group: Group::Systems,
+    trial: "Log in as one of the accounts, or look up what the script would: `dig i10-0-0-5.ualice.adl.{hostname}`.",
     logtype: 16012,
     channels: &[TokenChannel::Dns],
     reach: Reach::Direct,

@@ -3,8 +3,8 @@
 use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, ArtefactFile, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind,
-    Trip,
+    Answer, Artefact, ArtefactFile, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel,
+    TokenKind, Trip,
 };
 use serde_json::{Value, json};
 
@@ -21,6 +21,8 @@ pub static KIND: TokenKind = TokenKind {
           variables: wherever a thief looks first.\n\
           Whoever uses it learns whose key it is and that it may do nothing; the incident tells \
           which operation of which service was tried.",
+    group: Group::Cloud,
+    trial: "Use the key: `AWS_SHARED_CREDENTIALS_FILE=credentials AWS_CONFIG_FILE=config aws sts get-caller-identity`.",
     logtype: 17012,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, ArtefactFile, Ask, Hit, HttpHit, Mint, Reach, Takes, Token, TokenChannel,
-    TokenKind, Trip,
+    Answer, Artefact, ArtefactFile, Ask, Group, Hit, HttpHit, Mint, Reach, Takes, Token,
+    TokenChannel, TokenKind, Trip,
 };
 use coalmine_core::{Seed, Timestamp};
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ pub static KIND: TokenKind = TokenKind {
           files and wikis.\n\
           The incident tells who listed it and which object was read. Identities that read it \
           rightfully can be left out.",
+    group: Group::Cloud,
+    trial: "List the bucket: `AWS_SHARED_CREDENTIALS_FILE=credentials AWS_CONFIG_FILE=config aws s3 ls {aws-s3}`.",
     logtype: 17005,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(

@@ -1,7 +1,7 @@
 //! Azure Entra Login: a style rule for a tenant's login page.
 
 use coalmine_core::settings::Fault;
-use coalmine_core::token::{Artefact, Ask, Mint, Reach, Takes, TokenChannel, TokenKind};
+use coalmine_core::token::{Artefact, Ask, Group, Mint, Reach, Takes, TokenChannel, TokenKind};
 
 use crate::referrers::{self, EXPECTED};
 
@@ -31,6 +31,8 @@ pub static KIND: TokenKind = TokenKind {
           incident shows it while the attack is under way.\n\
           The incident's source is the victim's address, not the attacker's.\n\
           Entra takes style sheets with HTTPS addresses only: turn the HTTPS channel on.",
+    group: Group::Web,
+    trial: "Fetch the picture as a page of another site would: `curl -e https://copy.example/ '{url}'`.",
     logtype: 17026,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -1,7 +1,7 @@
 //! CSS Cloned Site: a style rule that tells when another site shows it.
 
 use coalmine_core::settings::Fault;
-use coalmine_core::token::{Artefact, Ask, Mint, Reach, Takes, TokenChannel, TokenKind};
+use coalmine_core::token::{Artefact, Ask, Group, Mint, Reach, Takes, TokenChannel, TokenKind};
 
 use crate::referrers::{self, EXPECTED};
 
@@ -17,6 +17,8 @@ pub static KIND: TokenKind = TokenKind {
           Where a browser or a site's policy hides whose page it is, nothing can be told and \
           nothing is alerted; set the header `Referrer-Policy: origin` on your page to be sure.\n\
           Serve the token over HTTPS if your page is.",
+    group: Group::Web,
+    trial: "Fetch the picture as a copy of your page would: `curl -e https://copy.example/ '{url}'`.",
     logtype: 17025,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -4,8 +4,8 @@ use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, ArtefactFile, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind,
-    Trip,
+    Answer, Artefact, ArtefactFile, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel,
+    TokenKind, Trip,
 };
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,8 @@ pub static KIND: TokenKind = TokenKind {
           A careful attacker takes scripts out; the kind for style sheets is harder to notice.\n\
           If your page is served over HTTPS the token must be too: browsers block the request \
           otherwise.",
+    group: Group::Web,
+    trial: "Show a page with the script under another name, or `curl '{url}?l=https://copy.example/'`.",
     logtype: 17003,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -3,7 +3,8 @@
 use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, HttpHit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, HttpHit, Mint, Reach, Takes, Token, TokenChannel, TokenKind,
+    Trip,
 };
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
@@ -17,6 +18,8 @@ pub static KIND: TokenKind = TokenKind {
           Leave its number where payment data is kept: a shop's database, a wallet file, a mail.\n\
           Have the issuer's webhook, or a script that reads its API, post every attempt to the \
           token's callback; the incident tells merchant and amount.",
+    group: Group::Cloud,
+    trial: "Post what the issuer would: `curl -H 'Authorization: Bearer {callback_secret}' -d '{\"merchant\":\"Test\"}' '{callback_url}'`.",
     logtype: 17027,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(

@@ -7,7 +7,7 @@ use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, Value, json};
 
@@ -27,6 +27,8 @@ pub static KIND: TokenKind = TokenKind {
           e.g. NBSWY3DP.G42 before the host name; the incident shows the decoded text.\n\
           Programs that resolve every name they see, such as mail scanners and link checkers, trip \
           it too.",
+    group: Group::Systems,
+    trial: "Look up the name: `dig {hostname}`.",
     logtype: 16000,
     channels: &[TokenChannel::Dns],
     reach: Reach::Direct,

@@ -1,7 +1,9 @@
 //! MS Excel Document: a workbook that fetches a picture when it is opened.
 
 use coalmine_core::settings::Fault;
-use coalmine_core::token::{Artefact, Ask, Mint, Reach, Takes, TokenChannel, TokenKind, Trip};
+use coalmine_core::token::{
+    Artefact, Ask, Group, Mint, Reach, Takes, TokenChannel, TokenKind, Trip,
+};
 
 use crate::files::prose::Paper;
 use crate::files::{self, Dice, MAX_UPLOAD, excel};
@@ -17,6 +19,8 @@ pub static KIND: TokenKind = TokenKind {
           Place it on file shares, in mail folders, on a desktop; its name is what tempts.\n\
           Excel and LibreOffice fetch the picture. Excel's protected view does not until editing is \
           allowed, and viewers in browsers and phones do not at all.",
+    group: Group::Files,
+    trial: "Open the workbook in Excel or LibreOffice; the picture alone: `curl '{url}'`.",
     logtype: 17023,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -3,7 +3,7 @@
 use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::json;
 
@@ -23,6 +23,8 @@ pub static KIND: TokenKind = TokenKind {
           allowed, and viewers in browsers and phones do not at all.\n\
           The incident shows the address and the program; several requests of one opening are one \
           incident.",
+    group: Group::Files,
+    trial: "Open the document in Word or LibreOffice; the picture alone: `curl '{url}'`.",
     logtype: 17002,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -2,7 +2,7 @@
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, Value};
 
@@ -18,6 +18,8 @@ pub static KIND: TokenKind = TokenKind {
           a short link in a document, a QR code on a badge.\n\
           Nobody who follows it notices more than a short detour. The slow redirect learns more \
           about the browser on the way.",
+    group: Group::Web,
+    trial: "Open its URL: `curl '{url}'`.",
     logtype: 17016,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -1,7 +1,7 @@
 //! Gmail: mails that wait in mailboxes of Gmail or Google Workspace.
 
 use coalmine_core::settings::Fault;
-use coalmine_core::token::{Artefact, Mint, Reach, TokenChannel, TokenKind, Trip};
+use coalmine_core::token::{Artefact, Group, Mint, Reach, TokenChannel, TokenKind, Trip};
 
 use crate::mails::{self, Style};
 
@@ -16,6 +16,8 @@ pub static KIND: TokenKind = TokenKind {
           The mail's link and its picture of one pixel carry the mailbox's address, which the incident \
           shows in the URL.\n\
           Pictures are often fetched by the mail service for its users, from its own addresses.",
+    group: Group::Mail,
+    trial: "Open one of the mails with its pictures; a picture alone: `curl '{url}'`.",
     logtype: 17021,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(

@@ -2,7 +2,7 @@
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Artefact, ArtefactFile, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Artefact, ArtefactFile, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
 
 use crate::files::Dice;
@@ -20,6 +20,8 @@ pub static KIND: TokenKind = TokenKind {
           that its last line names, once. Then share the document, or leave it where it tempts.\n\
           Google fetches the token's URL, so the incident's address is Google's: it says when, not \
           who. Whoever only views the document, or a copy of it, trips nothing.",
+    group: Group::Mail,
+    trial: "Open the document for editing, or fetch what the script does: `curl '{url}'`.",
     logtype: 17006,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(

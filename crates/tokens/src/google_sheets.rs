@@ -2,7 +2,7 @@
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Artefact, ArtefactFile, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Artefact, ArtefactFile, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
 
 use crate::files::prose::Paper;
@@ -21,6 +21,8 @@ pub static KIND: TokenKind = TokenKind {
           Google fetches the picture when the sheet is opened and keeps it for a while, so not every \
           opening is told; the script tells every one. The incident's address is Google's: it says \
           when, not who.",
+    group: Group::Mail,
+    trial: "Open the sheet, or fetch what the formula does: `curl '{url}'`.",
     logtype: 17007,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(

@@ -2,7 +2,7 @@
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, Value};
 
@@ -18,6 +18,8 @@ pub static KIND: TokenKind = TokenKind {
           a proxy that is the proxy's address.\n\
           Mail scanners and chat programs fetch links to preview them: do not send it through those \
           unless you want to know that they did.",
+    group: Group::Web,
+    trial: "Open its URL: `curl '{url}'`.",
     logtype: 17000,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

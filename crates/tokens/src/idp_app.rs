@@ -6,8 +6,8 @@ use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, ArtefactFile, Ask, Hit, HttpHit, Mint, Reach, Takes, Token, TokenChannel,
-    TokenKind, Trip,
+    Answer, Artefact, ArtefactFile, Ask, Group, Hit, HttpHit, Mint, Reach, Takes, Token,
+    TokenChannel, TokenKind, Trip,
 };
 use data_encoding::BASE64;
 use flate2::read::DeflateDecoder;
@@ -29,6 +29,8 @@ pub static KIND: TokenKind = TokenKind {
           names the account that the identity provider signed in.\n\
           Save the provider's metadata with the token and turn validation on, and responses that name \
           another provider raise nothing.",
+    group: Group::Web,
+    trial: "Open the application in your identity provider's dashboard, or its address: `curl '{url}'`.",
     logtype: 17030,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -3,7 +3,8 @@
 use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Alias, Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Alias, Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind,
+    Trip,
 };
 use coalmine_core::{Seed, Timestamp};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
@@ -25,6 +26,8 @@ pub static KIND: TokenKind = TokenKind {
           Leave it as ~/.kube/config, in a repository or among the secrets of a build server.\n\
           Any kubectl command raises an incident; one command is several requests, thus events. The \
           cluster says that the credentials have expired. The number of these incidents is our own.",
+    group: Group::Cloud,
+    trial: "Ask the cluster for anything: `kubectl --kubeconfig kubeconfig get pods`.",
     logtype: 17032,
     channels: &[TokenChannel::Kubernetes],
     reach: Reach::Direct,

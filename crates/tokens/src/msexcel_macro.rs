@@ -1,7 +1,7 @@
 //! MS Excel Macro Document: a workbook whose macro resolves a name when it is opened.
 
 use coalmine_core::settings::Fault;
-use coalmine_core::token::{Artefact, Mint, Reach, TokenChannel, TokenKind};
+use coalmine_core::token::{Artefact, Group, Mint, Reach, TokenChannel, TokenKind};
 
 use crate::files::macros::{self, Program};
 use crate::files::prose::Paper;
@@ -20,6 +20,8 @@ pub static KIND: TokenKind = TokenKind {
           Place it where macros are part of the work, e.g. with finance or planning sheets.\n\
           Office runs no macros of files that come from the web or by mail (mark of the web), and \
           otherwise asks the user first: until that is allowed the workbook stays silent.",
+    group: Group::Files,
+    trial: "Open the workbook and allow its macro, or look up what that would: `dig umfwgsy3f.owin.i10-0-0-5.mm.{hostname}`.",
     logtype: 16010,
     channels: &[TokenChannel::Dns],
     reach: Reach::Direct,

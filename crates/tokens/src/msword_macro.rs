@@ -4,7 +4,7 @@ use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ pub static KIND: TokenKind = TokenKind {
           Place it where macros are part of the work, e.g. with finance or engineering templates.\n\
           Office runs no macros of files that come from the web or by mail (mark of the web), and \
           otherwise asks the user first: until that is allowed the document stays silent.",
+    group: Group::Files,
+    trial: "Open the document and allow its macro, or look up what that would: `dig umfwgsy3f.owin.i10-0-0-5.mm.{hostname}`.",
     logtype: 16009,
     channels: &[TokenChannel::Dns],
     reach: Reach::Direct,

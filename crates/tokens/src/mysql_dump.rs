@@ -7,7 +7,8 @@ use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, HostPort, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, HostPort, Mint, Reach, Takes, Token, TokenChannel,
+    TokenKind, Trip,
 };
 use data_encoding::BASE64;
 use flate2::{Compression, GzBuilder};
@@ -25,6 +26,8 @@ pub static KIND: TokenKind = TokenKind {
           that server log in at us as a replica.\n\
           The event names the server's host and language. It needs the right to replicate, which the \
           administrator of a database has.",
+    group: Group::Files,
+    trial: "Load the dump into a MySQL or MariaDB that you can throw away: `zcat *.sql.gz | mysql -u root`.",
     logtype: 17029,
     channels: &[TokenChannel::Mysql],
     reach: Reach::Direct,

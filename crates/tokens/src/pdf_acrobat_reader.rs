@@ -2,7 +2,7 @@
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::Map;
 
@@ -23,6 +23,8 @@ pub static KIND: TokenKind = TokenKind {
           without touching the token.\n\
           The incident's source is the resolver that asked. Delegate the zone of names that do not \
           exist as well.",
+    group: Group::Files,
+    trial: "Open the file in Acrobat Reader, or look up what that would: `dig {hostname}`.",
     logtype: 16008,
     channels: &[TokenChannel::Dns],
     reach: Reach::Direct,

@@ -3,7 +3,7 @@
 use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, Value, json};
 
@@ -22,6 +22,8 @@ pub static KIND: TokenKind = TokenKind {
           The app never gets beyond its start screen. If the device may tell where it is, the incident \
           says so: allow it once while you install, and a stolen phone tells its place.\n\
           Browsers install apps that come over HTTPS alone.",
+    group: Group::Web,
+    trial: "Install the app from its URL and start it, or ask for what it would: `curl '{url}?start'`.",
     logtype: 17028,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -3,8 +3,8 @@
 use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, ArtefactFile, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind,
-    Trip,
+    Answer, Artefact, ArtefactFile, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel,
+    TokenKind, Trip,
 };
 use data_encoding::BASE64;
 use qrcode::render::svg;
@@ -20,6 +20,8 @@ pub static KIND: TokenKind = TokenKind {
           Stick it on a device in the server room, on the back of a badge, on an envelope in a desk: \
           whoever is curious enough to scan it raises an incident.\n\
           Telephones show the URL before they open it; let it lead somewhere plausible.",
+    group: Group::Web,
+    trial: "Scan the code with a telephone, or open what it says: `curl '{url}'`.",
     logtype: 17009,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

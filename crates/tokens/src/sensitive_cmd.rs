@@ -4,7 +4,7 @@ use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, json};
 
@@ -24,6 +24,8 @@ pub static KIND: TokenKind = TokenKind {
           The event names computer and user. Software management and monitoring run such programs \
           too: try it on a few machines first.\n\
           The lookup needs PowerShell; where it is forbidden to run nothing is told.",
+    group: Group::Systems,
+    trial: "Run the program where the file was imported, or look up what that would: `dig cpc1.un.ualice.cmd.42.{hostname}`.",
     logtype: 16011,
     channels: &[TokenChannel::Dns],
     reach: Reach::Direct,

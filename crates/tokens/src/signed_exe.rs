@@ -3,7 +3,7 @@
 use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use data_encoding::BASE64;
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ pub static KIND: TokenKind = TokenKind {
           Nobody trusts the signer, and Windows says so to those who look; an old signature is \
           replaced.\n\
           Virus scanners that look at every file trip it too.",
+    group: Group::Files,
+    trial: "Look at the file's digital signature in Windows, or fetch what that would: `curl '{url}'`.",
     logtype: 17008,
     channels: &[TokenChannel::Http, TokenChannel::Dns],
     reach: Reach::Direct,

@@ -2,7 +2,7 @@
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, Value};
 
@@ -22,6 +22,8 @@ pub static KIND: TokenKind = TokenKind {
           `additional_info`.\n\
           Nobody is kept for more than two seconds. Without JavaScript the visitor is sent on, and \
           only the first event comes.",
+    group: Group::Web,
+    trial: "Open its URL in a browser, or `curl '{url}'`.",
     logtype: 17017,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

@@ -3,7 +3,7 @@
 use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, Value, json};
 
@@ -17,6 +17,8 @@ pub static KIND: TokenKind = TokenKind {
           says that the data have got out.\n\
           The event tells sender, headers, links and the names of attached files. Nothing is \
           forwarded or kept. The number of these incidents is our own.",
+    group: Group::Mail,
+    trial: "Send it a mail: `swaks --to {address}`.",
     logtype: 17031,
     channels: &[TokenChannel::Smtp],
     reach: Reach::Direct,

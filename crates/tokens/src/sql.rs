@@ -4,7 +4,7 @@ use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::{Map, json};
 
@@ -23,6 +23,8 @@ pub static KIND: TokenKind = TokenKind {
           Give the view or table a name that tempts: salaries, cards, passwords.\n\
           The event names the login. The server must be able to resolve names; that it cannot reach \
           the machine does not matter, but the statement waits until it has given up.",
+    group: Group::Systems,
+    trial: "Do what the script watches for, or look up what that would: `dig 616c696365.42.{hostname}`.",
     logtype: 17011,
     channels: &[TokenChannel::Dns],
     reach: Reach::Direct,

@@ -1,7 +1,7 @@
 //! SVN Repo: an external that every checkout fetches.
 
 use coalmine_core::settings::Fault;
-use coalmine_core::token::{Artefact, Mint, Reach, TokenChannel, TokenKind, Trip};
+use coalmine_core::token::{Artefact, Group, Mint, Reach, TokenChannel, TokenKind, Trip};
 
 use crate::files::Dice;
 
@@ -15,6 +15,8 @@ pub static KIND: TokenKind = TokenKind {
           updates it afterwards also asks the token's URL for an external folder.\n\
           The folder cannot be fetched, which Subversion reports as a warning.\n\
           The incident shows the address and the version of the client.",
+    group: Group::Systems,
+    trial: "Check out the repository that has the external, or fetch it alone: `curl '{url}'`.",
     logtype: 17010,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

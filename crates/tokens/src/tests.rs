@@ -247,6 +247,99 @@ fn every_kind_says_what_it_is() {
     }
 }
 
+/// The commands of a trial with the values of a token of `kind` in them.
+fn trials(kind: &TokenKind) -> Vec<String> {
+    let made = minted_with(kind, &samples(kind), &sample_files(kind)).unwrap();
+    let mut text = kind.trial.to_owned();
+    for (name, value) in &made.fields {
+        text = text.replace(
+            &format!("{{{name}}}"),
+            value.as_str().unwrap_or_default().trim(),
+        );
+    }
+    for (name, value) in &made.renders {
+        text = text.replace(&format!("{{{name}}}"), value.trim());
+    }
+    let url = "http://tokens.example.com/a/b.html";
+    let text = text
+        .replace("{url}", url)
+        .replace("{hostname}", "tokens.example.com");
+    assert!(!text.contains("{url") && !text.contains("name}"), "{text}");
+    let parts: Vec<&str> = text.split('`').collect();
+    assert_eq!(parts.len() % 2, 1, "{text}");
+    let commands = parts.iter().skip(1).step_by(2);
+    commands.map(|&command| command.to_owned()).collect()
+}
+
+#[test]
+fn what_a_kind_says_trips_it_does() {
+    let mut tried = BTreeSet::new();
+    for kind in KINDS {
+        assert!(
+            kind.trial.ends_with('.') && !kind.trial.contains('\n'),
+            "{}: {}",
+            kind.id,
+            kind.trial
+        );
+        let commands = trials(kind);
+        assert_eq!(commands.len(), 1, "{}: one command", kind.id);
+        let words: Vec<&str> = commands[0].split_whitespace().collect();
+        let quoted = |at: usize| words[at].trim_matches('\'');
+        let trip = match words[0] {
+            "dig" => {
+                let name = words[1].strip_suffix("tokens.example.com").unwrap();
+                let labels = name.split_terminator('.').map(str::to_owned);
+                touched(kind, &labels.collect::<Vec<_>>())
+            }
+            "curl" => {
+                let url = quoted(words.len() - 1);
+                let (page, query) = url.split_once('?').unwrap_or((url, ""));
+                let query: Vec<(String, String)> = query
+                    .split_terminator('&')
+                    .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect();
+                let mut headers = Vec::new();
+                let mut sent = request();
+                if words[1] == "-e" {
+                    headers.push(("Referer".to_owned(), words[2].to_owned()));
+                }
+                if words[1] == "-H" {
+                    let (name, rest) = commands[0]
+                        .split('\'')
+                        .nth(1)
+                        .unwrap()
+                        .split_once(": ")
+                        .unwrap();
+                    headers.push((name.to_owned(), rest.to_owned()));
+                    sent.method = "POST";
+                    sent.body = commands[0].split('\'').nth(3).unwrap().as_bytes();
+                }
+                (kind.trip)(
+                    &token(kind),
+                    &Hit::Http(HttpHit {
+                        url,
+                        rest: page.rsplit('/').next().unwrap(),
+                        headers: &headers,
+                        query: &query,
+                        ..sent
+                    }),
+                )
+            }
+            // Programs that are the acceptance tests' matter.
+            "AWS_SHARED_CREDENTIALS_FILE=credentials"
+            | "kubectl"
+            | "swaks"
+            | "wg-quick"
+            | "zcat" => continue,
+            other => panic!("{}: {other}", kind.id),
+        };
+        assert!(trip.alert, "{}: {}", kind.id, commands[0]);
+        tried.insert(words[0].to_owned());
+    }
+    assert_eq!(tried.len(), 2, "{tried:?}");
+}
+
 #[test]
 fn minting_takes_defaults_and_samples_and_always_gives_the_same() {
     for kind in KINDS {

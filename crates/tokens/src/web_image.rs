@@ -3,7 +3,7 @@
 use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Answer, Artefact, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel, TokenKind, Trip,
 };
 use serde_json::json;
 
@@ -19,6 +19,8 @@ pub static KIND: TokenKind = TokenKind {
           of a mailbox nobody uses, a page behind a login, a document.\n\
           Whoever loads it gets your picture, and an incident shows the address, the browser and, \
           where the browser tells, the page that it was on.",
+    group: Group::Web,
+    trial: "Open the picture: `curl -o picture '{url}'`.",
     logtype: 17001,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

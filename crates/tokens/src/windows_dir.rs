@@ -4,7 +4,7 @@ use coalmine_core::event::Field;
 use coalmine_core::settings::Fault;
 use coalmine_core::text;
 use coalmine_core::token::{
-    Answer, Artefact, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Answer, Artefact, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
 use jiff::civil::DateTime;
 use serde_json::{Map, Value, json};
@@ -26,6 +26,8 @@ pub static KIND: TokenKind = TokenKind {
           domain.\n\
           Windows 11 and Windows 10 with current updates or a policy against remote icons do not \
           look it up: try it on a machine of yours first.",
+    group: Group::Files,
+    trial: "Unpack the folder on Windows and open it, or look up what that would: `dig alice.pc1.corp.ini.{hostname}`.",
     logtype: 16006,
     channels: &[TokenChannel::Dns],
     reach: Reach::Direct,

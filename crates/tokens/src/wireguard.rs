@@ -4,7 +4,8 @@ use aws_lc_rs::agreement::{PrivateKey, X25519};
 use coalmine_core::event::{Field, Shape};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    Alias, Answer, Artefact, ArtefactFile, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
+    Alias, Answer, Artefact, ArtefactFile, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind,
+    Trip,
 };
 use data_encoding::BASE64;
 use qrcode::render::svg;
@@ -22,6 +23,8 @@ pub static KIND: TokenKind = TokenKind {
           Leave it where whoever goes through a laptop, a telephone or a backup looks for a way into \
           the network.\n\
           The first handshake raises an incident; the tunnel never comes up.",
+    group: Group::Systems,
+    trial: "Bring the tunnel up: `wg-quick up ./wg0.conf`.",
     logtype: 17022,
     channels: &[TokenChannel::Wireguard],
     reach: Reach::Direct,

@@ -322,7 +322,8 @@ pub(crate) fn kind(kind: &TokenKind) -> Value {
         .map(str::trim)
         .filter(|l| !l.is_empty())
         .collect();
-    json!({"id": kind.id, "title": kind.title, "doc": doc, "channels": channels, "logtype": kind.logtype,
+    json!({"id": kind.id, "title": kind.title, "doc": doc,
+        "group": kind.group.name(), "trial": kind.trial, "channels": channels, "logtype": kind.logtype,
         "asks": asks, "reach": kind.reach.name(), "limits": kind.reach.limits()})
 }
 

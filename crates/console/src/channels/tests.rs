@@ -116,6 +116,8 @@ const fn kind(
         title: "Title",
         description: "Description",
         doc: "",
+        group: token::Group::Web,
+        trial: "",
         logtype,
         channels,
         reach: Reach::Direct,

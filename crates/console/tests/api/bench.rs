@@ -9,7 +9,8 @@ use coalmine_console::api::{Client, router};
 use coalmine_console::{Catalogue, Console, ConsoleConfig, Shared, ingest, now};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    self, Answer, Artefact, ArtefactFile, Ask, Hit, Mint, Reach, Takes, Token, TokenChannel, Trip,
+    self, Answer, Artefact, ArtefactFile, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel,
+    Trip,
 };
 use coalmine_core::{
     Endpoint, Event, EventKind, NodeId, Sighting, SightingId, Subject, Timestamp, TokenId,
@@ -41,6 +42,8 @@ static PLAIN: TokenKind = TokenKind {
     title: "Web Bug",
     description: "Canarytoken triggered",
     doc: "A URL.",
+    group: Group::Web,
+    trial: "",
     logtype: 17000,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,
@@ -81,6 +84,8 @@ static FILED: TokenKind = TokenKind {
     title: "AWS API Key",
     description: "Amazon API Key",
     doc: "A key.",
+    group: Group::Web,
+    trial: "",
     logtype: 17012,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,
@@ -96,6 +101,8 @@ static MANY: TokenKind = TokenKind {
     title: "Many",
     description: "Many",
     doc: "Many things.",
+    group: Group::Web,
+    trial: "",
     logtype: 17003,
     channels: &[TokenChannel::Http, TokenChannel::Dns],
     reach: Reach::Local("Only here."),
@@ -146,6 +153,8 @@ static AWAY: TokenKind = TokenKind {
     title: "Fast Redirect",
     description: "Fast HTTP Redirect",
     doc: "Away.",
+    group: Group::Web,
+    trial: "",
     logtype: 17016,
     channels: &[TokenChannel::Http],
     reach: Reach::Direct,

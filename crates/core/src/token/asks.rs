@@ -147,7 +147,7 @@ fn is_url(text: &str) -> bool {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{Answer, HostPort, Places, Reach, TokenChannel, Trip};
+    use super::super::{Answer, Group, HostPort, Places, Reach, TokenChannel, Trip};
     use super::*;
     use crate::{Seed, Timestamp, TokenId};
 
@@ -156,6 +156,8 @@ mod tests {
         title: "All",
         description: "All",
         doc: "",
+        group: Group::Web,
+        trial: "",
         logtype: 1,
         channels: &[TokenChannel::Smtp, TokenChannel::Http],
         reach: Reach::Direct,
