@@ -4,6 +4,7 @@
 //! It cannot be used against others: no answer over UDP is longer than one and a half times its
 //! query, one network gets a bounded number of them, and nothing answers a response.
 
+mod proofs;
 mod rate;
 mod zone;
 

@@ -7,6 +7,7 @@ use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 use proptest::prelude::*;
 use tokio::io::duplex;
 
+use super::proofs::Proofs;
 use super::*;
 use crate::channels::FLOOR;
 use crate::channels::tests::{Bench, DNS, NONE, OFF, WEB, bench, local, peer};
@@ -109,6 +110,67 @@ fn types_that_are_not_there_get_the_soa_as_authority() {
         assert_eq!(tcp.authorities[0].name.to_ascii(), "tokens.example.com.");
         assert_eq!(udp, tcp, "{kind}: fits without TCP");
     }
+}
+
+#[test]
+fn proofs_are_shown_to_certificate_authorities_while_they_are_wanted() {
+    let proofs = Arc::new(Proofs::of(Some("letsencrypt.org")));
+    let zone = zone().with_proofs(Arc::clone(&proofs));
+    zone.set_domains(&["Docs.example.net".to_owned()]);
+    let texts = |name: &str| {
+        let (_, tcp, named) = ask(&zone, &question(name, RecordType::TXT));
+        assert!(!named && tcp.metadata.authoritative, "{name}");
+        let all = tcp.answers.iter().map(|answer| answer.data.to_string());
+        all.collect::<Vec<_>>()
+    };
+    let name = "_acme-challenge.tokens.example.com.";
+    assert_eq!(texts(name), [""; 0]);
+    proofs.show("tokens.example.com", "b".repeat(43));
+    proofs.show("tokens.example.com.", "a".repeat(43));
+    proofs.show("DOCS.example.net", "c".to_owned());
+    assert_eq!(texts(name), ["a".repeat(43), "b".repeat(43)]);
+    assert_eq!(texts("_Acme-CHALLENGE.Tokens.Example.com."), texts(name));
+    assert_eq!(texts("_acme-challenge.docs.example.net."), ["c"]);
+    for other in [
+        "tokens.example.com.".to_owned(),
+        under("a"),
+        under("_acme-challenge.a"),
+        under(DNS),
+    ] {
+        let (_, tcp, _) = ask(&zone, &question(&other, RecordType::TXT));
+        assert!(tcp.answers.is_empty(), "{other}");
+    }
+    proofs.clear("tokens.example.COM");
+    assert_eq!(texts(name), [""; 0]);
+
+    // Two don't fit into what a datagram may be: the resolver comes again over TCP.
+    proofs.show("tokens.example.com", "a".repeat(43));
+    proofs.show("tokens.example.com", "b".repeat(43));
+    let (udp, tcp, _) = ask(&zone, &with_edns(question(name, RecordType::TXT)));
+    assert!(udp.metadata.truncation && udp.answers.is_empty());
+    assert_eq!(tcp.answers.len(), 2);
+    for n in 0..20 {
+        proofs.show("tokens.example.com", n.to_string());
+    }
+    assert_eq!(texts(name).len(), 8, "bounded");
+}
+
+#[test]
+fn the_zones_say_who_may_issue_certificates_where_that_is_known() {
+    let apex = "tokens.example.com.";
+    let (_, none, _) = ask(&zone(), &question(apex, RecordType::CAA));
+    assert!(none.answers.is_empty() && none.authorities.len() == 1);
+    let zone = zone().with_proofs(Arc::new(Proofs::of(Some("letsencrypt.org"))));
+    zone.set_domains(&["docs.example.net".to_owned()]);
+    for apex in [apex, "docs.example.net."] {
+        let (udp, tcp, named) = ask(&zone, &with_edns(question(apex, RecordType::CAA)));
+        assert_eq!(udp, tcp, "fits into a datagram");
+        assert!(!named);
+        let said: Vec<_> = tcp.answers.iter().map(|a| a.data.to_string()).collect();
+        assert_eq!(said, ["0 issue \"letsencrypt.org\""]);
+    }
+    let (_, below, named) = ask(&zone, &question(&under(DNS), RecordType::CAA));
+    assert!(below.answers.is_empty() && !named, "authorities climb");
 }
 
 #[test]

@@ -5,12 +5,14 @@
 //! of names that don't exist, none does.
 
 use std::net::IpAddr;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use coalmine_core::{TokenId, text};
 use hickory_proto::op::{Edns, Message, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, NS, SOA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+
+use super::proofs::Proofs;
 
 /// Length of a header (RFC 1035 section 4.1.1).
 const HEADER: usize = 12;
@@ -26,6 +28,8 @@ const TTL_ADDRESS: u32 = 20;
 /// Time to live of the name server, and of "no such record".
 const TTL_ZONE: u32 = 3600;
 const TTL_NOTHING: u32 = 60;
+/// Time to live of proofs: the next order's are others.
+const TTL_PROOF: u32 = 1;
 /// First label of the zone's name server.
 const NAME_SERVER: &str = "ns1";
 
@@ -37,6 +41,8 @@ pub(crate) struct Zone {
     nx: Option<Vec<Vec<u8>>>,
     /// More zones like the first.
     domains: RwLock<Vec<Vec<Vec<u8>>>>,
+    /// For certificate authorities.
+    proofs: Arc<Proofs>,
     address: IpAddr,
 }
 
@@ -92,6 +98,7 @@ impl Zone {
             labels: labels(name)?,
             nx: None,
             domains: RwLock::default(),
+            proofs: Arc::default(),
             address,
         })
     }
@@ -100,6 +107,15 @@ impl Zone {
     pub fn with_nx(self, name: Option<&str>) -> Result<Self, String> {
         let nx = name.map(labels).transpose()?;
         Ok(Self { nx, ..self })
+    }
+
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "orders of the HTTPS channel show them")
+    )]
+    /// The same, showing these proofs to certificate authorities.
+    pub fn with_proofs(self, proofs: Arc<Proofs>) -> Self {
+        Self { proofs, ..self }
     }
 
     /// Answers for these domains too, from now on; what is none is left out.
@@ -220,6 +236,19 @@ impl Zone {
             RecordType::SOA if at_apex => {
                 if let Some(soa) = soa(apex) {
                     reply.add_answer(soa);
+                }
+            }
+            // RFC 8659 section 3: an authority climbs from any name to the zone's own.
+            RecordType::CAA if at_apex && let Some(issuer) = self.proofs.issuer() => {
+                reply.add_answer(Record::from_rdata(apex, TTL_ZONE, issuer));
+            }
+            RecordType::TXT
+                if let proofs = self.proofs.texts(query.name(), spot.left)
+                    && !proofs.is_empty() =>
+            {
+                for proof in proofs {
+                    let name = query.name().clone();
+                    reply.add_answer(Record::from_rdata(name, TTL_PROOF, proof));
                 }
             }
             // RFC 2308 section 2.2: the name is there, such a record isn't.
