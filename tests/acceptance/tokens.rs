@@ -85,33 +85,25 @@ fn a_dns_token_tells_who_resolved_it_and_its_data() {
     let name = made["canarytoken"]["hostname"].as_str().unwrap().to_owned();
     let server = format!("@{}", nest.address);
     let port = nest.run["tokens"]["dns_port"].to_string();
-    let said = client("dig", &[&server, "-p", &port, &name, "A"]);
-    assert!(
-        said.contains("status: NOERROR") && said.contains("flags: qr aa"),
-        "{said}"
-    );
-    nest.incident("Canarytoken triggered", 1);
-    // "hello" in base32, as a data label.
-    client(
-        "dig",
-        &[
-            &server,
-            "-p",
-            &port,
-            "+tcp",
-            &format!("NBSWY3DP.G42.{name}"),
-            "A",
-        ],
-    );
+    // "hello" in base32, as data labels; the name alone comes first, as resolvers ask.
+    let [told, other] = ["G42", "G43"].map(|mark| format!("NBSWY3DP.{mark}.{name}"));
+    let walk = [
+        &server, "-p", &port, &name, "A", &told, "A", "+tcp", &other, "AAAA",
+    ];
+    let said = client("dig", &walk);
+    assert_eq!(said.matches("status: NOERROR").count(), 3, "{said}");
+    assert_eq!(said.matches("flags: qr aa").count(), 3, "{said}");
     let incident = nest.incident("Canarytoken triggered", 2);
     assert_eq!(incident["description"]["logtype"], "16000");
     let events = incident["description"]["events"].as_array().unwrap();
-    assert_eq!(events[0]["hostname"], name);
     assert_eq!(
         (&events[0]["type"], &events[0]["canarytoken"]),
         (&json!("dns"), &json!(token))
     );
-    assert_eq!(events[1]["generic_data"], "hello");
+    for (event, hostname) in events.iter().zip([&told, &other]) {
+        assert_eq!(event["hostname"], *hostname);
+        assert_eq!(event["generic_data"], "hello");
+    }
 
     let foreign = client("dig", &[&server, "-p", &port, "example.com", "A"]);
     assert!(

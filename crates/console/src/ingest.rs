@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use coalmine_bus::{BirdReport, Delivery, Message, Subscriber};
 use coalmine_core::Sighting;
+use coalmine_core::sighting::SightingId;
 use coalmine_store::StoreError;
 use coalmine_store::devices::{DeviceReport, DeviceService};
 use coalmine_store::incidents::Recorded;
@@ -54,13 +55,38 @@ pub async fn record_now(
     let birds = scan_ignore::birds(&console.store, &settings, &sightings).await?;
     let engine = Arc::new(Engine::new(settings, &console.catalogue, birds, now()));
     let recorded = console.store.incidents().record(sightings, engine).await?;
+    tell(console, recorded.updated_id);
+    Ok(recorded)
+}
+
+/// Gives a stored event the fields of `sighting`, which tells more of the same thing, and waits for
+/// the commit. Whether there was such an event that nobody has dealt with yet; otherwise nothing
+/// has changed.
+///
+/// # Errors
+/// The store's; calling again is right.
+pub async fn amend_now(
+    console: &Console,
+    event: SightingId,
+    sighting: &Sighting,
+) -> Result<bool, StoreError> {
+    let incidents = console.store.incidents();
+    let fields = sighting.fields.clone();
+    let updated_id = incidents.amend(event, fields, sighting.at).await?;
+    if let Some(updated_id) = updated_id {
+        tell(console, updated_id);
+    }
+    Ok(updated_id.is_some())
+}
+
+/// Lets those who watch the counter know.
+fn tell(console: &Console, updated_id: i64) {
     // Two records may end in another order than they committed; the counter never goes back.
     console.changes.send_if_modified(|id| {
-        let newer = recorded.updated_id > *id;
-        *id = recorded.updated_id.max(*id);
+        let newer = updated_id > *id;
+        *id = updated_id.max(*id);
         newer
     });
-    Ok(recorded)
 }
 
 /// Messages that share one commit.

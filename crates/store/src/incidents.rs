@@ -284,6 +284,23 @@ impl Incidents {
             .await
     }
 
+    /// Gives a stored event other fields, where more has become known of what happened: an update of
+    /// its incident. The Console-wide counter after it; `None` where there is no such event in an
+    /// incident that nobody has acknowledged or deleted, and then nothing changes.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn amend(
+        &self,
+        event: SightingId,
+        fields: Box<RawValue>,
+        now: Timestamp,
+    ) -> Result<Option<i64>> {
+        self.0
+            .write(move |writer| record::amend(&mut *writer.db, event, &fields, now))
+            .await
+    }
+
     /// A page of incidents.
     ///
     /// # Errors

@@ -6,23 +6,24 @@
 
 mod proofs;
 mod rate;
+mod socket;
 mod zone;
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coalmine_core::Endpoint;
 use coalmine_core::token::Answer;
-use lru::LruCache;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
+pub(super) use self::rate::network;
 use self::rate::{RateLimit, Verdict};
+pub(super) use self::socket::Socket;
 pub(super) use self::zone::Zone;
 use self::zone::{Named, Reply};
 use super::slots::Slots;
@@ -45,63 +46,54 @@ const MAX_IDLE: Duration = Duration::from_secs(10);
 const MAX_MESSAGE_TIME: Duration = Duration::from_secs(5);
 /// Life of a TCP connection.
 const MAX_LIFE: Duration = Duration::from_secs(120);
-/// Queries remembered in order to recognise their retransmissions.
-const MAX_RECENT: NonZeroUsize = NonZeroUsize::new(8192).expect("not zero");
-/// How long a second copy of a query counts as a retransmission.
-const RETRANSMISSION: Duration = Duration::from_secs(5);
 
 /// Answers datagrams until stopped.
 pub(super) async fn serve_udp<K: Keeper>(
-    socket: UdpSocket,
+    socket: Socket,
     zone: Arc<Zone>,
     touches: Arc<Touches<K>>,
 ) {
-    let Ok(local) = socket.local_addr() else {
-        return;
-    };
     let socket = Arc::new(socket);
     let places = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
     let mut limit = RateLimit::new();
-    let mut recent = Recent::new();
-    let mut datagram = vec![0; MAX_DATAGRAM];
+    let mut buffer = vec![0; Socket::BUFFER];
     loop {
-        let Ok((length, peer)) = socket.recv_from(&mut datagram).await else {
+        let Ok(arrived) = socket.receive(&mut buffer).await else {
             // On Linux: an ICMP error for an earlier answer, or no memory.
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;
         };
         let arrival = Instant::now();
-        // Nobody can receive an answer at port 0; who asks from there forges.
-        let packet = match datagram.get(..length) {
-            Some(packet) if peer.port() != 0 => packet,
-            _ => continue,
-        };
-        let Some(mut reply) = zone.react(packet) else {
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            continue;
-        };
-        let verdict = limit.verdict(peer.ip(), arrival);
-        let named = reply
-            .named
-            .take()
-            .filter(|named| recent.is_new(peer, named, arrival));
-        let (socket, touches) = (Arc::clone(&socket), Arc::clone(&touches));
-        tokio::spawn(async move {
-            let reply = notice(named, reply, "udp", peer, local, &touches).await;
-            floor(arrival).await;
-            let bytes = match verdict {
-                Verdict::Answer => Some(reply.datagram(length)),
-                Verdict::Truncate => Some(reply.truncated()),
-                Verdict::Silence => None,
-            };
-            if let Some(bytes) = bytes {
-                // The peer asks again if this one is lost.
-                let _ = socket.send_to(&bytes, peer).await;
+        let (peer, local) = (arrived.peer, arrived.local);
+        for packet in arrived.datagrams(&buffer) {
+            // Nobody can receive an answer at port 0; who asks from there forges.
+            if peer.port() == 0 || packet.len() > MAX_DATAGRAM {
+                continue;
             }
-            drop(place);
-        });
+            let Some(mut reply) = zone.react(packet) else {
+                continue;
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                continue;
+            };
+            let (length, verdict) = (packet.len(), limit.verdict(peer.ip(), arrival));
+            let (socket, touches) = (Arc::clone(&socket), Arc::clone(&touches));
+            tokio::spawn(async move {
+                let named = reply.named.take();
+                let reply = notice(named, reply, "udp", peer, local, &touches).await;
+                floor(arrival).await;
+                let bytes = match verdict {
+                    Verdict::Answer => Some(reply.datagram(length)),
+                    Verdict::Truncate => Some(reply.truncated()),
+                    Verdict::Silence => None,
+                };
+                if let Some(bytes) = bytes {
+                    // The peer asks again if this one is lost.
+                    let _ = socket.send(&bytes, peer, local.ip()).await;
+                }
+                drop(place);
+            });
+        }
     }
 }
 
@@ -144,7 +136,6 @@ async fn converse<K: Keeper>(
 ) -> io::Result<()> {
     let (sender, mut answers) = mpsc::channel::<Vec<u8>>(MAX_PIPELINE);
     let places = Arc::new(Semaphore::new(MAX_PIPELINE));
-    let mut recent = Recent::new();
     let read = async move {
         while let Some(packet) = message(&mut input).await? {
             let arrival = Instant::now();
@@ -156,11 +147,8 @@ async fn converse<K: Keeper>(
                 break;
             };
             let (sender, touches) = (sender.clone(), Arc::clone(&touches));
-            let named = reply
-                .named
-                .take()
-                .filter(|named| recent.is_new(peer, named, arrival));
             tokio::spawn(async move {
+                let named = reply.named.take();
                 let reply = notice(named, reply, "tcp", peer, local, &touches).await;
                 floor(arrival).await;
                 // A closed connection needs no answer.
@@ -217,28 +205,6 @@ async fn notice<K: Keeper>(
     match touches.touch(vec![Candidate::Id(named.token)], touch).await {
         Answer::NxDomain => reply.missing(),
         _ => reply,
-    }
-}
-
-/// Queries seen lately.
-struct Recent(LruCache<(SocketAddr, u16, String, String), Instant>);
-
-impl Recent {
-    fn new() -> Self {
-        Self(LruCache::new(MAX_RECENT))
-    }
-
-    /// Whether this is no copy of a query seen within [`RETRANSMISSION`]: same id, name, type,
-    /// source.
-    fn is_new(&mut self, peer: SocketAddr, named: &Named, now: Instant) -> bool {
-        let key = (peer, named.id, named.name.clone(), named.query_type.clone());
-        match self.0.get(&key) {
-            Some(seen) if now.duration_since(*seen) < RETRANSMISSION => false,
-            _ => {
-                self.0.put(key, now);
-                true
-            }
-        }
     }
 }
 

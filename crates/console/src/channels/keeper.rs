@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coalmine_core::sighting::SightingId;
 use coalmine_core::token::{Token, Upload};
 use coalmine_core::{Sighting, TokenId};
 use coalmine_store::StoreError;
 
 use super::touch::{Candidate, Keeper};
 use crate::Shared;
-use crate::ingest::record_now;
+use crate::ingest::{amend_now, record_now};
 
 /// How often the store is asked before a touch is given up.
 const MAX_TRIES: u32 = 6;
@@ -51,10 +52,16 @@ impl Keeper for Shared {
             .then(|| settings.token_webroot.clone())
     }
 
-    async fn record(&self, sighting: Sighting) {
+    async fn record(&self, sighting: Sighting) -> bool {
         let sightings: Arc<[Sighting]> = Arc::new([sighting]);
-        // What the engine made of it is of no interest here; a failure is logged below.
-        let _ = insist(|| record_now(self, Arc::clone(&sightings))).await;
+        // What the engine made of it is of no interest here.
+        let recorded = insist(|| record_now(self, Arc::clone(&sightings))).await;
+        recorded.is_some()
+    }
+
+    async fn amend(&self, event: SightingId, sighting: &Sighting) -> bool {
+        let amended = insist(|| amend_now(self, event, sighting)).await;
+        amended.unwrap_or(false)
     }
 }
 

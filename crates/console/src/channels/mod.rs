@@ -11,6 +11,7 @@ mod http;
 pub mod ignore;
 mod keeper;
 mod kubernetes;
+mod lookups;
 mod mysql;
 mod others;
 mod scanner;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use coalmine_core::token::{HostPort, Places, TokenChannel};
 use coalmine_core::{TokenId, TokenKind};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -84,7 +85,7 @@ pub struct Bound {
     /// The same of the other channels that are configured.
     pub others: Vec<(TokenChannel, Result<SocketAddr, String>)>,
     http_listener: Option<TcpListener>,
-    dns_listeners: Option<(dns::Zone, UdpSocket, TcpListener)>,
+    dns_listeners: Option<(dns::Zone, dns::Socket, TcpListener)>,
     other_listeners: BoundOthers,
 }
 
@@ -202,14 +203,14 @@ async fn bind_http(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)>
 }
 
 /// UDP and TCP on the same port, also where the system chooses it.
-async fn bind_dns(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener, SocketAddr)> {
+async fn bind_dns(address: SocketAddr) -> io::Result<(dns::Socket, TcpListener, SocketAddr)> {
     const TRIES: usize = 8;
     let mut tried = 0;
     loop {
         tried += 1;
         let tcp = TcpListener::bind(address).await?;
         let real = tcp.local_addr()?;
-        match UdpSocket::bind(real).await {
+        match dns::Socket::bind(real).await {
             Ok(udp) => return Ok((udp, tcp, real)),
             Err(_) if address.port() == 0 && tried < TRIES => {}
             Err(cause) => return Err(cause),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 
 use coalmine_core::event::{Logtype, Shape};
+use coalmine_core::sighting::SightingId;
 use coalmine_core::token::{self, Alias, Answer, Reach, Token, TokenChannel, Trip, Upload};
 use coalmine_core::{Sighting, Subject, TokenId};
 use serde_json::{Map, Value};
@@ -192,9 +193,20 @@ impl Keeper for Memory {
         self.root.clone()
     }
 
-    async fn record(&self, sighting: Sighting) {
+    async fn record(&self, sighting: Sighting) -> bool {
         tokio::time::sleep(self.delay).await;
         self.seen.lock().unwrap().push(sighting);
+        true
+    }
+
+    async fn amend(&self, event: SightingId, sighting: &Sighting) -> bool {
+        tokio::time::sleep(self.delay).await;
+        let mut seen = self.seen.lock().unwrap();
+        let Some(event) = seen.iter_mut().find(|seen| seen.id == event) else {
+            return false;
+        };
+        event.fields.clone_from(&sighting.fields);
+        true
     }
 }
 
@@ -457,7 +469,7 @@ async fn binding_finds_real_ports_and_writes_them_back() {
         (Some(http), Some(dns))
     );
     let (_, udp, tcp) = bound.dns_listeners.as_ref().unwrap();
-    assert_eq!(udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+    assert_eq!(udp.address(), tcp.local_addr().unwrap());
 
     let mut again = self::config(&http.to_string(), &dns.to_string());
     let refused = bind(&mut again).await;

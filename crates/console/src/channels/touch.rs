@@ -12,8 +12,9 @@ use coalmine_core::token::{
 use coalmine_core::{Endpoint, Sighting, Subject, Timestamp, TokenId};
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::lookups::{Lookup, Lookups, Told};
 use super::scanner::{Findings, Scanner, Visit};
 use super::{PATIENCE, Sources, ignore};
 
@@ -30,8 +31,11 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     fn domains(&self) -> impl Future<Output = Vec<String>> + Send;
     /// What stands at the root of token URLs, where that isn't the usual image.
     fn root(&self) -> impl Future<Output = Option<String>> + Send;
-    /// Remembers; returns when it's committed.
-    fn record(&self, sighting: Sighting) -> impl Future<Output = ()> + Send;
+    /// Remembers; returns when it's committed. Whether it is: the failure is logged.
+    fn record(&self, sighting: Sighting) -> impl Future<Output = bool> + Send;
+    /// Gives an event the fields of `sighting`; returns when it's committed. Whether there was such
+    /// an event, which nobody had dealt with yet.
+    fn amend(&self, event: SightingId, sighting: &Sighting) -> impl Future<Output = bool> + Send;
 }
 
 /// What may name a token.
@@ -114,6 +118,7 @@ pub(super) struct Touches<K> {
     sources: Sources,
     pending: Arc<Semaphore>,
     scanner: Scanner,
+    lookups: Lookups,
 }
 
 impl<K: Keeper> Touches<K> {
@@ -124,6 +129,7 @@ impl<K: Keeper> Touches<K> {
             sources,
             pending: Arc::new(Semaphore::new(MAX_PENDING)),
             scanner: Scanner::new(),
+            lookups: Lookups::new(),
         }
     }
 
@@ -194,11 +200,43 @@ impl<K: Keeper> Touches<K> {
             let _ = answer.set((told, alert));
             if alert {
                 let about = self.sources.fields(touch.src.ip);
+                let lookup = self.lookup_of(&touch);
                 let sighting = sighting(kind, token, trip, touch, about, findings);
-                self.keeper.record(sighting).await;
+                match lookup {
+                    Some((lookup, length)) => self.tell(&lookup, length, sighting).await,
+                    None => drop(self.keeper.record(sighting).await),
+                }
             }
             return;
         }
+    }
+
+    /// The look-up of which a DNS query is part, and the length of the name it asks for.
+    fn lookup_of(&self, touch: &Touch) -> Option<(Lookup, usize)> {
+        let What::Dns { name, labels, .. } = &touch.what else {
+            return None;
+        };
+        let source = touch.src.ip;
+        let lookup = self.lookups.of(source, name, labels, Instant::now());
+        Some((lookup, name.len()))
+    }
+
+    /// One event of all queries of a look-up, which names the longest name asked for. Returns when
+    /// it's committed, whichever of the queries told it.
+    async fn tell(&self, lookup: &Lookup, length: usize, sighting: Sighting) {
+        let mut told = lookup.lock().await;
+        let event = match *told {
+            Some(told) if told.length >= length => return,
+            Some(told) if self.keeper.amend(told.event, &sighting).await => told.event,
+            _ => {
+                let event = sighting.id;
+                if !self.keeper.record(sighting).await {
+                    return;
+                }
+                event
+            }
+        };
+        *told = Some(Told { event, length });
     }
 
     /// The uploaded file itself, where it is the answer.

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
-use coalmine_core::sighting::PORT_CONTACT;
+use coalmine_core::sighting::{PORT_CONTACT, SightingId};
 use coalmine_core::{Sighting, Subject, Timestamp};
 use lru::LruCache;
 use md5::{Digest, Md5};
+use serde_json::value::RawValue;
 
 use super::{
     Action, BundleKey, Decide, Decision, NewIncident, OpenIncident, Recorded, Which, read,
@@ -88,6 +89,36 @@ pub(super) fn record(
         batch.sweep(&contacts, decide, &mut writer.upkeep)?;
     }
     batch.finish()
+}
+
+pub(super) fn amend(
+    db: &mut dyn Driver,
+    event: SightingId,
+    fields: &RawValue,
+    now: Timestamp,
+) -> Result<Option<i64>> {
+    let event = event.to_bytes();
+    let incident = db
+        .query(
+            "SELECT i.id FROM events e JOIN incidents i ON i.id = e.incident \
+             WHERE e.sighting = ? AND i.acknowledged = 0 AND i.deleted = 0",
+            &values![event.as_slice()],
+        )?
+        .pop();
+    let Some(mut incident) = incident else {
+        return Ok(None);
+    };
+    let updated_id = count(db, "incident", 1)?;
+    db.execute(
+        "UPDATE events SET fields = ? WHERE sighting = ?",
+        &values![fields.get(), event.as_slice()],
+    )?;
+    db.execute(
+        "UPDATE incidents SET updated = CASE WHEN updated > ? THEN updated ELSE ? END, \
+         updated_id = ? WHERE id = ?",
+        &values![now, now, updated_id, incident.int()?],
+    )?;
+    Ok(Some(updated_id))
 }
 
 pub(super) fn act(

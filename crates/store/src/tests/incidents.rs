@@ -3,6 +3,7 @@
 super::engines![
     events_bundle_into_one_incident_until_it_is_quiet,
     a_sighting_counts_once_however_often_it_comes,
+    an_event_is_amended_until_somebody_has_seen_it,
     a_batch_bumps_each_changed_incident_once,
     late_sightings_join_the_incident_of_their_time,
     acknowledged_incidents_take_no_more,
@@ -25,6 +26,7 @@ mod cases {
     use std::time::Duration;
 
     use coalmine_core::{Subject, Timestamp};
+    use serde_json::value::RawValue;
 
     use super::super::{Place, at, bird, from, record, report, sighting};
     use crate::Store;
@@ -97,6 +99,39 @@ mod cases {
         assert_eq!((again.stored, again.repeated), (0, 2));
         assert_eq!(all(&store).await, before, "a copy changes nothing at all");
         assert_eq!(before[0].events_count, 1);
+    }
+
+    pub(super) async fn an_event_is_amended_until_somebody_has_seen_it(
+        _: Arc<Place>,
+        store: Store,
+    ) {
+        let done = record(&store, vec![sighting(1, 1000), sighting(2, 1001)]).await;
+        let incidents = store.incidents();
+        let told = |text: &str| RawValue::from_string(format!(r#"{{"A":"{text}"}}"#)).unwrap();
+        let amend = |number: u128, text| incidents.amend(number.into(), told(text), at(1005));
+        let amended = amend(1, "more").await.unwrap();
+        assert_eq!(amended, Some(done.updated_id + 1));
+        let incident = all(&store).await.remove(0);
+        assert_eq!(
+            (incident.updated_id, incident.updated, incident.last),
+            (done.updated_id + 1, at(1005), at(1001))
+        );
+        assert_eq!(incident.events_count, 2);
+        let fields = async || {
+            let events = incidents.events(incident.row, 9, false).await.unwrap();
+            let fields = events.iter().map(|event| event.fields.get().to_owned());
+            fields.collect::<Vec<_>>()
+        };
+        let both = [r#"{"A":"more"}"#, r#"{"USERNAME":"u2"}"#];
+        assert_eq!(fields().await, both);
+        assert_eq!(amend(3, "unknown").await.unwrap(), None);
+        acknowledge(&store, &incident.key).await;
+        let seen = incidents.updated_id().await.unwrap();
+        assert_eq!(amend(1, "too late").await.unwrap(), None);
+        assert_eq!(fields().await, both);
+        delete(&store, &incident.key).await;
+        assert_eq!(amend(1, "too late").await.unwrap(), None);
+        assert_eq!(incidents.updated_id().await.unwrap(), seen + 1);
     }
 
     pub(super) async fn a_batch_bumps_each_changed_incident_once(_: Arc<Place>, store: Store) {

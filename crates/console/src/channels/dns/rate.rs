@@ -60,7 +60,8 @@ impl RateLimit {
     }
 }
 
-fn network(source: IpAddr) -> IpAddr {
+/// What counts as one asker: resolvers come in farms.
+pub fn network(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V4(ip) => {
             let [a, b, c, _] = ip.octets();

@@ -362,23 +362,6 @@ fn a_zone_is_a_name_with_room_for_tokens() {
     assert!(Zone::new("localhost", ADDRESS.into()).is_ok());
 }
 
-#[test]
-fn retransmissions_are_recognised_for_five_seconds() {
-    let named = |kind| {
-        let packet = question(&under(DNS), kind).to_vec().unwrap();
-        zone().react(&packet).unwrap().named.unwrap()
-    };
-    let (a, aaaa) = (named(RecordType::A), named(RecordType::AAAA));
-    let (mut recent, start) = (Recent::new(), Instant::now());
-    assert!(recent.is_new(peer(), &a, start));
-    assert!(recent.is_new(peer(), &aaaa, start));
-    assert!(recent.is_new(local(), &a, start));
-    assert!(!recent.is_new(peer(), &a, start + Duration::from_secs(4)));
-    let other = Named { id: 1, ..a.clone() };
-    assert!(recent.is_new(peer(), &other, start));
-    assert!(recent.is_new(peer(), &a, start + Duration::from_secs(5)));
-}
-
 /// Sends `messages` over one stream at once; what comes back until the stream ends.
 async fn stream(bench: &Bench, messages: &[Vec<u8>]) -> Vec<Message> {
     let (mut near, far) = duplex(1024 * 1024);
@@ -423,7 +406,9 @@ fn numbered(id: u16, name: &str) -> Vec<u8> {
 #[tokio::test(start_paused = true)]
 async fn queries_on_one_stream_are_answered_side_by_side() {
     let bench = bench(Duration::ZERO);
-    let queries: Vec<Vec<u8>> = (0..100).map(|id| numbered(id, &under(DNS))).collect();
+    let queries: Vec<Vec<u8>> = (0..100)
+        .map(|id| numbered(id, &under(&format!("n{id}.{DNS}"))))
+        .collect();
     let start = Instant::now();
     let answers = stream(&bench, &queries).await;
     let mut ids: Vec<u16> = answers.iter().map(|answer| answer.metadata.id).collect();
@@ -468,30 +453,84 @@ async fn a_stream_ends_after_silence_nonsense_or_a_message_that_stops() {
 }
 
 #[tokio::test]
-async fn over_udp_a_query_sent_twice_is_answered_twice_and_noticed_once() {
+async fn over_udp_a_query_sent_twice_is_answered_twice_and_told_once() {
     let bench = bench(Duration::ZERO);
-    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    let task = tokio::spawn(serve_udp(
-        server,
-        Arc::new(zone()),
-        Arc::clone(&bench.touches),
-    ));
-    let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = Socket::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = server.address();
+    let touches = Arc::clone(&bench.touches);
+    let task = tokio::spawn(serve_udp(server, Arc::new(zone()), touches));
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.connect(address).await.unwrap();
-    let query = numbered(7, &under(DNS));
     let mut answer = [0; 512];
-    for _ in 0..2 {
+    for (id, left, events) in [
+        (7, "", 1),
+        (7, "", 1),
+        (8, "", 1),
+        (9, "X.", 1),
+        (9, "Y.", 2),
+    ] {
+        let query = numbered(id, &under(&format!("{left}{DNS}")));
         client.send(&query).await.unwrap();
         let length = client.recv(&mut answer).await.unwrap();
-        assert_eq!(Message::from_vec(&answer[..length]).unwrap().metadata.id, 7);
+        let answer = Message::from_vec(&answer[..length]).unwrap();
+        assert_eq!(answer.metadata.id, id);
+        assert_eq!(bench.events().len(), events, "{left}");
     }
-    assert_eq!(bench.events().len(), 1);
-    client.send(&numbered(8, &under(DNS))).await.unwrap();
-    client.recv(&mut answer).await.unwrap();
-    assert_eq!(bench.events().len(), 2);
-    assert_eq!(bench.events()[0]["additional_info"]["transport"], "udp");
+    let told = &bench.events()[0];
+    assert_eq!(told["additional_info"]["transport"], "udp");
+    assert_eq!(told["hostname"], format!("X.{DNS}.tokens.example.com"));
     task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolvers_walk_is_one_event_that_is_stored_at_every_step() {
+    for types in [[RecordType::A; 4], [RecordType::AAAA; 4]] {
+        let bench = bench(Duration::from_millis(40));
+        let walk = [
+            DNS.to_uppercase(),
+            format!("G42.{DNS}"),
+            format!("y3dp.G42.{DNS}"),
+            format!("NBSW.Y3DP.g42.{DNS}"),
+        ];
+        for (name, kind) in walk.iter().zip(types) {
+            let query = question(&under(name), kind).to_vec().unwrap();
+            stream(&bench, &[query]).await;
+            let events = bench.events();
+            assert_eq!(events.len(), 1, "{name}");
+            let told = events[0]["hostname"].as_str().unwrap();
+            assert_eq!(told, under(name).trim_end_matches('.'));
+        }
+        assert_eq!(
+            bench.events()[0]["labels"],
+            serde_json::json!(["NBSW", "Y3DP", "g42"])
+        );
+        let again = [
+            RecordType::A,
+            RecordType::AAAA,
+            RecordType::HTTPS,
+            RecordType::TXT,
+        ];
+        let again: Vec<Vec<u8>> = again
+            .iter()
+            .zip(&walk)
+            .map(|(kind, name)| question(&under(name), *kind).to_vec().unwrap())
+            .collect();
+        stream(&bench, &again).await;
+        assert_eq!(bench.events().len(), 1);
+        tokio::time::advance(super::super::lookups::WINDOW).await;
+        stream(&bench, &again[..1]).await;
+        assert_eq!(bench.events().len(), 2, "nothing is silenced for good");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_again_is_answered_when_the_first_is_stored() {
+    let bench = bench(Duration::from_millis(100));
+    let queries = [numbered(1, &under(DNS)), numbered(2, &under(DNS))];
+    let start = Instant::now();
+    assert_eq!(stream(&bench, &queries).await.len(), 2);
+    assert_eq!(start.elapsed(), Duration::from_millis(100));
+    assert_eq!(bench.events().len(), 1);
 }
 
 proptest! {
@@ -499,9 +538,12 @@ proptest! {
     fn no_packet_makes_us_panic_or_shout(packet in random_packets(), v6 in any::<bool>()) {
         let address = if v6 { [1_u16; 8].into() } else { ADDRESS.into() };
         for name in ["tokens.example.com", "t.co"] {
-            let zone = Zone::new(name, address).unwrap();
-            let Some(reply) = zone.react(&packet) else { continue };
-            for bytes in [reply.datagram(packet.len()), reply.truncated()] {
+            let zone = Zone::new(name, address).unwrap().with_nx(Some("nx.t.co")).unwrap();
+            zone.set_domains(&["example.org".to_owned()]);
+            let replies = || zone.react(&packet);
+            let (Some(reply), Some(missing)) = (replies(), replies()) else { continue };
+            let missing = missing.missing().datagram(packet.len());
+            for bytes in [reply.datagram(packet.len()), reply.truncated(), missing] {
                 prop_assert!(gain(&packet, &bytes) <= 1.5, "{} for {}", bytes.len(), packet.len());
                 prop_assert!(bytes.len() >= 12 && bytes[..2] == packet[..2]);
                 prop_assert!(bytes[2] & 0x80 != 0);
@@ -515,7 +557,12 @@ fn random_packets() -> impl Strategy<Value = Vec<u8>> {
     let noise = prop::collection::vec(any::<u8>(), 0..300);
     let queries = (
         prop::collection::vec("[a-zA-Z0-9_][a-zA-Z0-9]{0,29}", 0..5),
-        prop::sample::select(vec!["tokens.example.com.", "t.co.", "Example.org."]),
+        prop::sample::select(vec![
+            "tokens.example.com.",
+            "t.co.",
+            "Example.org.",
+            "nX.t.co.",
+        ]),
         any::<u16>(),
         any::<bool>(),
         prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
