@@ -42,6 +42,7 @@ mod tftp;
 mod tn3270;
 mod token_api;
 mod token_cloud;
+mod token_dns;
 mod token_documents;
 mod token_net;
 mod token_web;
