@@ -8,6 +8,8 @@ const VIEWS = [
   [/^\/(incidents\/[0-9a-f]{32})?$/, "/", () => import("./incidents.js")],
   [/^\/birds$/, "/birds", () => import("./birds.js")],
   [/^\/tokens$/, "/tokens", () => import("./tokens.js")],
+  [/^\/tokens\/new(\/[a-z0-9-]+)?$/, "/tokens", () => import("./newtoken.js")],
+  [/^\/tokens\/[0-9a-z]{25}$/, "/tokens", () => import("./token.js")],
   [/^\/flocks$/, "/flocks", () => import("./flocks.js")],
   [/^\/settings$/, "/settings", () => import("./settings.js")],
   [/^\/audit$/, "/audit", () => import("./audit.js")],
@@ -41,6 +43,7 @@ async function show() {
     else link.removeAttribute("aria-current");
   }
   if (current === found) return view?.update?.(url);
+  const moved = current !== null;
   current = found;
   view?.close?.();
   view = null;
@@ -57,6 +60,8 @@ async function show() {
   document.title = `${count}${module.title} · Coalmine`;
   view = module.open(root, new URL(location.href), { go, setOpen });
   announce(module.title);
+  // What was pressed is gone: the keyboard goes on at the top of the new view.
+  if (moved && document.activeElement === document.body) { root.focus({ preventScroll: true }); scrollTo(0, 0); }
 }
 
 document.addEventListener("click", (event) => {

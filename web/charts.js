@@ -36,7 +36,7 @@ export function histogram({ buckets, step, height = 48, label, chosen, select, z
     svg.append(bar);
   }
   for (const part of [0, .25, .5, .75, 1]) {
-    svg.append(s("text", { x: part * width, y: height - 2, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, clock(from + part * (to - from), to - from < 1_200_000)));
+    svg.append(s("text", { class: part % .5 ? "quarter" : null, x: part * width, y: height - 2, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, mark(from + part * (to - from), to - from)));
   }
   if (chosen) svg.append(s("rect", { class: "window", x: x(Math.max(from, chosen[0])), y: 0, width: Math.max(2, x(Math.min(to, chosen[1])) - x(Math.max(from, chosen[0]))), height: base }));
   if (select) drag(svg, width, base, (a, b) => select(from + (a / width) * (to - from), from + (b / width) * (to - from)), zoomOut);
@@ -44,6 +44,11 @@ export function histogram({ buckets, step, height = 48, label, chosen, select, z
   const fit = () => { const box = svg.getBoundingClientRect(); if (box.width) svg.querySelectorAll("text").forEach((t) => t.setAttribute("transform", `translate(${t.getAttribute("x")} 0) scale(${(width / box.width).toFixed(4)} 1) translate(${-t.getAttribute("x")} 0)`)); };
   new ResizeObserver(fit).observe(svg);
   return svg;
+}
+
+/** What stands at an axis of this length: the day where days go by. */
+function mark(ms, length) {
+  return length > 2 * 86_400_000 ? absolute(ms).slice(0, length > 30 * 86_400_000 ? 10 : 16) : clock(ms, length < 1_200_000);
 }
 
 /** Dragging a window; a mere click calls `clear`. */

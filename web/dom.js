@@ -65,7 +65,7 @@ export function confirm(title, text, yes) {
     dialog.append(h("div", {}, h("h2", { id: "ask" }, title), h("p", {}, text),
       h("p", { class: "actions" },
         h("button", { type: "button", class: "first", onclick: () => close(true) }, yes),
-        h("button", { type: "button", onclick: () => close(false) }, "Cancel"))));
+        h("button", { type: "button", autofocus: true, onclick: () => close(false) }, "Cancel"))));
     dialog.addEventListener("cancel", () => close(false));
     document.body.append(dialog);
     dialog.showModal();

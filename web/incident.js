@@ -58,6 +58,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
         : h("button", { type: "button", onclick: () => act("unacknowledge", "Open again.") }, "Open again"),
       !row.open && h("button", { type: "button", onclick: async () => { if (await confirm("Delete this incident?", "Its events are gone for good; only a line in the history of the source remains.", "Delete")) act("delete", "Deleted."); } }, "Delete"),
       shown.ignore && h("button", { type: "button", onclick: () => ignoreSuch(shown.ignore) }, "Ignore such as this…"),
+      shown.token && h("a", { class: "button", href: `/tokens/${shown.token}`, "data-inside": true }, "The token"),
       copyButton(() => location.href, "Copy link"),
       h("a", { class: "button", href: `/api/v1/incident/fetch?hash_id=${row.hash}`, download: `incident-${row.hash}.json` }, "Export JSON"));
   }

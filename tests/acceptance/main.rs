@@ -25,6 +25,7 @@ mod mongo;
 mod mssql;
 mod nest;
 mod page;
+mod page_tokens;
 mod products;
 mod rdp;
 mod redis;

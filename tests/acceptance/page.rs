@@ -7,6 +7,7 @@ use crate::nest::{Nest, QUICK, have};
 /// What the page is driven by.
 const SCRIPT: &str = concat!(
     include_str!("../python/browser.py"),
+    include_str!("../python/view.py"),
     include_str!("../python/page.py")
 );
 /// What somebody typed as a user name, and as a password.

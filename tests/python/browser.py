@@ -3,7 +3,7 @@
 from selenium import webdriver
 
 
-def browser(folder, size):
+def browser(folder, size, rules=""):
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for flag in (
@@ -14,6 +14,8 @@ def browser(folder, size):
     ).split():
         options.add_argument(flag)
     options.add_argument(f"--user-data-dir={folder}")
+    if rules:
+        options.add_argument(f"--host-resolver-rules={rules}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(executable_path="/usr/bin/chromedriver")
     return webdriver.Chrome(options=options, service=service)

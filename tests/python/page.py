@@ -1,86 +1,10 @@
 """The page, as somebody on duty uses it, in Debian's Chromium.
 
-Reads its task as JSON from the environment variable PAGE_TASK: url, password, host, ftp_port,
-http_port. Prints what it saw as JSON. Saves pictures to the folder COALMINE_SHOTS, if set.
+The task: url, password, host, source, ftp_port, http_port.
 """
 
-import json
-import os
-import socket
-import sys
-import tempfile
-import time
-import urllib.parse
-import urllib.request
-
-from selenium.webdriver.common.by import By
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
-
-TASK = json.loads(os.environ["PAGE_TASK"])
-SHOTS = os.environ.get("COALMINE_SHOTS")
 USER = "<script>window.hit=1</script>"
 PASSWORD = '"><img src=x onerror=window.hit=1>'
-PATIENCE = 15
-
-
-class Page:
-    def __init__(self, driver):
-        self.driver = driver
-
-    def some(self, selector, text=""):
-        """The first visible element that has the text, once there is one."""
-
-        def look(driver):
-            for element in driver.find_elements(By.CSS_SELECTOR, selector):
-                try:
-                    if element.is_displayed() and text in element.text:
-                        return element
-                except Exception:  # It was redrawn meanwhile.
-                    continue
-            return False
-
-        return WebDriverWait(self.driver, PATIENCE, 0.02).until(look, f"{selector} with {text!r}")
-
-    def none(self, selector):
-        WebDriverWait(self.driver, PATIENCE, 0.02).until(
-            lambda driver: not driver.find_elements(By.CSS_SELECTOR, selector), f"no {selector}"
-        )
-
-    def click(self, selector, text=""):
-        self.some(selector, text).click()
-
-    def fill(self, selector, text):
-        box = self.some(selector)
-        box.clear()
-        box.send_keys(text)
-
-    def key(self, key):
-        webdriver.ActionChains(self.driver).send_keys(key).perform()
-
-    def go(self, view):
-        self.click(".rail li a", view)
-
-    def shot(self, name):
-        if SHOTS:
-            os.makedirs(SHOTS, exist_ok=True)
-            time.sleep(0.4)
-            self.driver.save_screenshot(os.path.join(SHOTS, f"{name}.png"))
-
-    def size(self, width, height):
-        self.driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
-        )
-
-    def scheme(self, name):
-        self.driver.execute_cdp_cmd(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": name}]},
-        )
-
-    def wide(self):
-        return self.driver.execute_script("return document.documentElement.scrollWidth")
 
 
 def ftp(user, password):
@@ -108,9 +32,7 @@ def run(driver):
     page.size(1440, 900)
     driver.get(TASK["url"])
     seen["signed_out_title"] = driver.title
-    page.fill("#username", "admin")
-    page.fill("#password", TASK["password"])
-    page.click("button", "Sign in")
+    page.sign_in()
 
     seen["empty"] = page.some(".empty").text
     page.shot("empty")
@@ -168,11 +90,11 @@ def run(driver):
 
     # A token, and its hit.
     page.go("Tokens")
-    page.some(".card", "Web Bug").find_element(By.TAG_NAME, "button").click()
-    page.fill("#memo", "in the wiki <b>page</b>")
+    page.click("main a", "Place the first one")
+    page.some(".card", "Web Bug").find_element(By.CSS_SELECTOR, "a").click()
+    page.fill("[name=memo]", "in the wiki <b>page</b>")
     page.click("form button", "Make it")
-    url = page.some(".notice dd", "http").text.split()[0]
-    page.shot("token")
+    url = page.some("dd .inert", "http").text
     fetch(url)
     page.go("Incidents")
     row = page.some(".row a", "in the wiki")
@@ -205,24 +127,8 @@ def run(driver):
     driver.get(TASK["url"] + "/birds")
     page.some("#password")
     seen["signed_out"] = urllib.parse.urlsplit(driver.current_url).path
-    seen["console"] = [
-        entry["message"] for entry in driver.get_log("browser") if entry["level"] != "INFO"
-    ]
+    seen["console"] = page.complaints()
     return seen
 
 
-def main():
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        driver = browser(folder, "1440,900")
-        try:
-            print(json.dumps(run(driver)))
-        except BaseException:
-            if SHOTS:
-                driver.save_screenshot(os.path.join(SHOTS, "failed.png"))
-            print(driver.get_log("browser"), file=sys.stderr)
-            raise
-        finally:
-            driver.quit()
-
-
-main()
+drive(run)

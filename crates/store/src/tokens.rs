@@ -70,6 +70,20 @@ pub struct TokenRow {
     pub triggered_count: u64,
     /// Its incidents that nobody has acknowledged. 0 in [`Tokens::active`]'s answer.
     pub unacknowledged: u64,
+    /// When it was touched last, as far as incidents tell, also deleted ones. `None` in
+    /// [`Tokens::active`]'s answer.
+    pub last_hit: Option<Timestamp>,
+}
+
+/// In which order tokens are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenOrder {
+    /// Newest change first.
+    Changed,
+    /// Touched last first, then those that never were.
+    LastHit,
+    /// Touched most first.
+    Hits,
 }
 
 /// Which tokens. Empty means all.
@@ -117,7 +131,8 @@ const COUNTED: &str = "id, kind, memo, flock_id, enabled, created, updated_id, p
     factory_auth, places, \
     (SELECT COALESCE(SUM(events_count), 0) FROM incidents WHERE node_id = tokens.id), \
     (SELECT COUNT(*) FROM incidents \
-     WHERE node_id = tokens.id AND deleted = 0 AND acknowledged = 0)";
+     WHERE node_id = tokens.id AND deleted = 0 AND acknowledged = 0), \
+    (SELECT MAX(last_event) FROM incidents WHERE node_id = tokens.id)";
 
 impl Tokens {
     /// Remembers a token, enabled, with its files and aliases.
@@ -376,6 +391,49 @@ impl Tokens {
             .await
     }
 
+    /// Tokens in this order, `limit` of them after the first `skip`.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn list(
+        &self,
+        filter: TokenFilter,
+        order: TokenOrder,
+        skip: usize,
+        limit: usize,
+    ) -> Result<TokenPage> {
+        let order = match order {
+            TokenOrder::Changed => "",
+            TokenOrder::LastHit => {
+                "(SELECT COALESCE(MAX(last_event), 0) FROM incidents WHERE node_id = tokens.id) DESC, "
+            }
+            TokenOrder::Hits => {
+                "(SELECT COALESCE(SUM(events_count), 0) FROM incidents WHERE node_id = tokens.id) DESC, "
+            }
+        };
+        self.0
+            .read(move |db| {
+                let (wheres, mut params) = conditions(&filter);
+                let sql = format!("SELECT COUNT(*) FROM tokens WHERE {wheres}");
+                let total = db
+                    .query(&sql, &params)?
+                    .pop()
+                    .map_or(Ok(0), |mut row| row.count())?;
+                params.extend(values![limit, skip]);
+                let sql = format!(
+                    "SELECT {COUNTED} FROM tokens WHERE {wheres} \
+                     ORDER BY {order}updated_id DESC LIMIT ? OFFSET ?"
+                );
+                let tokens = db
+                    .query(&sql, &params)?
+                    .into_iter()
+                    .map(counted)
+                    .collect::<Result<_>>()?;
+                Ok(TokenPage { tokens, total })
+            })
+            .await
+    }
+
     /// Remembers a factory.
     ///
     /// # Errors
@@ -513,6 +571,7 @@ fn counted(row: Row) -> Result<TokenRow> {
     let (mut token, mut rest) = columns(row)?;
     token.triggered_count = rest.count()?;
     token.unacknowledged = rest.count()?;
+    token.last_hit = rest.opt_time()?;
     Ok(token)
 }
 
@@ -533,6 +592,7 @@ fn columns(mut row: Row) -> Result<(TokenRow, Row)> {
             .and_then(|places| serde_json::from_str(&places).ok()),
         triggered_count: 0,
         unacknowledged: 0,
+        last_hit: None,
     };
     Ok((token, row))
 }

@@ -52,7 +52,7 @@ pub use auth::{Caller, Role};
 pub use openapi::openapi;
 use params::{MAX_BODY, MAX_UPLOAD_BODY, Params};
 use table::{Endpoint, Param, Takes};
-pub(crate) use tokens::kind;
+pub(crate) use tokens::{file, kind};
 
 /// Longest wait for a request's body.
 const MAX_BODY_WAIT: Duration = Duration::from_secs(20);

@@ -5,7 +5,7 @@ pub mod factory;
 mod lists;
 pub mod mint;
 
-use coalmine_core::token::{self, Takes as Wants};
+use coalmine_core::token::{self, ArtefactFile, Takes as Wants};
 use coalmine_core::{TokenId, TokenKind};
 use coalmine_store::incidents::{Action, Filter, Page};
 use coalmine_store::tokens::TokenRow;
@@ -246,6 +246,11 @@ pub(super) fn memo(ask: &Ask) -> Result<String, ApiError> {
         )));
     }
     Ok(memo)
+}
+
+/// The file of a token that is there; `None` for kinds without one.
+pub(crate) async fn file(console: &crate::Shared, token: &TokenRow) -> Option<ArtefactFile> {
+    mint::again(console, token).await.ok()?.file
 }
 
 async fn fetch(ask: Ask) -> Result<Answer, ApiError> {

@@ -38,6 +38,8 @@ pub struct Detail {
     pub row: Row,
     /// Whether it is still going on.
     pub going: bool,
+    /// The token that was touched.
+    pub token: Option<String>,
     /// Source, bird, times.
     pub facts: Vec<Fact>,
     /// The rule that would ignore such as this; `None` without a source.
@@ -186,6 +188,10 @@ pub async fn detail(
     Ok(Detail {
         row,
         going,
+        token: match &incident.subject {
+            Subject::Token(id) => Some(id.to_string()),
+            Subject::Bird(_) | Subject::Console => None,
+        },
         facts: facts(incident, before, &events),
         ignore: (!incident.src.ip.is_unspecified()).then_some(Ignore {
             source: incident.src.ip,

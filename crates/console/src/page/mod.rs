@@ -15,6 +15,7 @@ mod rows;
 pub mod session;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod words;
 
 use std::convert::Infallible;
@@ -84,9 +85,16 @@ pub fn router(console: Shared) -> Router {
         .route("/page/incident", get(page_incident))
         .route("/page/events", get(page_events))
         .route("/page/ignored", get(ignore::would_hide))
-        .route("/page/kinds", get(page_kinds))
+        .route("/page/kinds", get(tokens::kinds))
+        .route("/page/tokens", get(tokens::list))
+        .route("/page/token", get(tokens::touches))
+        .route("/page/token/file", get(tokens::about_file))
+        .route("/page/token/download", get(tokens::file))
         .route("/page/password", post(session::change_password));
     for (path, _) in VIEWS.iter().skip(1) {
+        router = router.route(path, get(other_view));
+    }
+    for path in ["/tokens/new", "/tokens/new/{kind}", "/tokens/{token}"] {
         router = router.route(path, get(other_view));
     }
     router
@@ -336,11 +344,16 @@ async fn other_view(State(at): State<At>, headers: HeaderMap, uri: Uri) -> Respo
         Ok(session) => session,
         Err(response) => return *response,
     };
-    let here = uri.path();
-    let title = VIEWS
-        .iter()
-        .find(|(path, _)| *path == here)
-        .map_or("Coalmine", |(_, title)| title);
+    // A view's parts stand below it.
+    let below = |path: &str| {
+        let rest = uri.path().strip_prefix(path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let (here, title) = VIEWS
+        .into_iter()
+        .skip(1)
+        .find(|(path, _)| below(path))
+        .unwrap_or(("", "Coalmine"));
     answer::html(
         StatusCode::OK,
         &View {
@@ -483,19 +496,4 @@ async fn page_events(
         Ok(None) => answer::refusal(StatusCode::NOT_FOUND, GONE),
         Err(error) => failed(&error),
     }
-}
-
-/// The token kinds, for the gallery and its forms.
-async fn page_kinds(State(at): State<At>, headers: HeaderMap) -> Response<Body> {
-    if let Err(response) = guard(&at, &headers, false).await {
-        return *response;
-    }
-    let kinds: Vec<_> = at
-        .console
-        .catalogue
-        .tokens
-        .iter()
-        .map(|kind| crate::api::kind(kind))
-        .collect();
-    answer::json(&serde_json::json!({"result": "success", "kinds": kinds}))
 }

@@ -19,6 +19,8 @@ use super::{answer, password, router};
 use crate::engine::Engine;
 use crate::{Catalogue, Console, ConsoleConfig, Shared, now};
 
+mod tokens;
+
 const PASSWORD: &str = "a long first password";
 
 struct Bench {
@@ -49,7 +51,7 @@ impl Bench {
             catalogue: Catalogue {
                 events: vec![],
                 decoys: vec![],
-                tokens: &[],
+                tokens: tokens::KINDS,
             },
             config: ConsoleConfig {
                 dir: dir.path().to_owned(),
@@ -240,6 +242,10 @@ async fn a_stranger_sees_only_the_sign_in() {
             "/page/incident?hash=x",
             "/page/events?hash=x",
             "/page/kinds",
+            "/page/tokens",
+            "/page/token?id=x",
+            "/page/token/file?id=x",
+            "/page/token/download?id=x",
             "/page/ignored?src_ip=10.0.0.1",
             "/live",
         ] {

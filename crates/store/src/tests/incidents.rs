@@ -11,6 +11,7 @@ super::engines![
     ignored_sightings_are_nowhere,
     names_reminders_and_flocks_come_from_the_tables,
     taken_keys_count_up,
+    tokens_are_listed_by_what_was_touched,
     pages_go_both_ways_and_say_how_much_there_is,
     every_filter_filters,
     bulk_actions_answer_what_they_changed,
@@ -31,6 +32,7 @@ mod cases {
     use super::super::{Place, at, bird, from, record, report, sighting};
     use crate::Store;
     use crate::incidents::{Action, Filter, Incident, Page};
+    use crate::tokens::{TokenFilter, TokenOrder};
 
     const ALL: Page = Page {
         descending: false,
@@ -287,6 +289,43 @@ mod cases {
         assert_eq!(incidents[2].subject, Subject::Console);
         let token = store.tokens().get(&token.id).await.unwrap().unwrap();
         assert_eq!((token.triggered_count, token.unacknowledged), (1, 1));
+    }
+
+    pub(super) async fn tokens_are_listed_by_what_was_touched(_: Arc<Place>, store: Store) {
+        let mut sightings = Vec::new();
+        for (number, touched) in [
+            (1, vec![100, 200]),
+            (2, vec![]),
+            (3, vec![300]),
+            (4, vec![]),
+        ] {
+            let token = super::super::nouns::token(number, &number.to_string());
+            store.tokens().create(token.clone()).await.unwrap();
+            sightings.extend(touched.into_iter().map(|at| {
+                let mut touch = sighting(u128::from(number) * 1000 + at as u128, at);
+                touch.kind = "canarytoken".into();
+                touch.subject = Subject::Token(token.id.clone());
+                touch
+            }));
+        }
+        record(&store, sightings).await;
+        let list = async |order, skip, limit| {
+            let filter = TokenFilter::default();
+            let page = store.tokens().list(filter, order, skip, limit).await;
+            let page = page.unwrap();
+            assert_eq!(page.total, 4);
+            let tokens = page.tokens.iter();
+            tokens.map(|token| token.memo.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(list(TokenOrder::Changed, 0, 9).await, ["4", "3", "2", "1"]);
+        assert_eq!(list(TokenOrder::LastHit, 0, 9).await, ["3", "1", "4", "2"]);
+        assert_eq!(list(TokenOrder::Hits, 0, 9).await, ["1", "3", "4", "2"]);
+        assert_eq!(list(TokenOrder::Hits, 1, 2).await, ["3", "4"]);
+        assert_eq!(list(TokenOrder::Hits, 4, 2).await, [""; 0]);
+        let all = TokenFilter::default();
+        let page = store.tokens().list(all, TokenOrder::LastHit, 0, 3).await;
+        let last: Vec<_> = page.unwrap().tokens.iter().map(|t| t.last_hit).collect();
+        assert_eq!(last, [Some(at(300)), Some(at(200)), None]);
     }
 
     pub(super) async fn taken_keys_count_up(_: Arc<Place>, store: Store) {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::super::table::{Param, TEXT, Takes, optional, required};
 use super::super::{Answer, ApiError, Ask, keys};
 use super::{MEMO, find, memo, show};
-use crate::{channels, setup};
+use crate::{Shared, channels, setup};
 
 /// Parameters of every kind.
 pub const PARAMS: &[Param] = &[
@@ -80,7 +80,7 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
         id: &id,
         params: &params,
         files: &files,
-        seed: seed(&ask, &id).await?,
+        seed: seed(&ask.console, &id).await?,
         now: ask.now,
         places: &places,
     };
@@ -117,7 +117,7 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
 /// The file to place.
 pub async fn download(ask: Ask) -> Result<Answer, ApiError> {
     let token = find(&ask).await?;
-    match again(&ask, &token).await?.file {
+    match again(&ask.console, &token).await?.file {
         Some(file) => Ok(Answer::file(&file.name, file.mime, file.bytes)),
         None => Err(ApiError::bad("File generation not supported.")),
     }
@@ -162,7 +162,7 @@ pub async fn fields_with(
         id: &token.id,
         params,
         files: &files.map_err(|error| unknown(error.into()))?,
-        seed: seed(ask, &token.id).await.map_err(unknown)?,
+        seed: seed(&ask.console, &token.id).await.map_err(unknown)?,
         now: token.created,
         places: &places.unwrap_or_else(|| channels::places(&ask.console.config)),
     };
@@ -173,10 +173,9 @@ pub async fn fields_with(
 }
 
 /// The artefact of a token that is there: minting is pure, so it comes out the same.
-async fn again(ask: &Ask, token: &TokenRow) -> Result<Artefact, ApiError> {
+pub(crate) async fn again(console: &Shared, token: &TokenRow) -> Result<Artefact, ApiError> {
     let unsupported = || ApiError::bad("File generation not supported.");
-    let kind = ask
-        .console
+    let kind = console
         .catalogue
         .token(&token.kind)
         .ok_or_else(unsupported)?;
@@ -184,10 +183,10 @@ async fn again(ask: &Ask, token: &TokenRow) -> Result<Artefact, ApiError> {
     kind.make(&Mint {
         id: &token.id,
         params: &token.params,
-        files: &ask.console.store.tokens().uploads(&token.id).await?,
-        seed: seed(ask, &token.id).await?,
+        files: &console.store.tokens().uploads(&token.id).await?,
+        seed: seed(console, &token.id).await?,
         now: token.created,
-        places: &places.unwrap_or_else(|| channels::places(&ask.console.config)),
+        places: &places.unwrap_or_else(|| channels::places(&console.config)),
     })
     .map_err(|_| unsupported())
 }
@@ -215,8 +214,8 @@ pub fn refused(faults: &[Fault]) -> ApiError {
 }
 
 /// The randomness of one token, from this installation's secret.
-async fn seed(ask: &Ask, id: &TokenId) -> Result<Seed, ApiError> {
-    let settings = ask.console.store.settings();
+async fn seed(console: &Shared, id: &TokenId) -> Result<Seed, ApiError> {
+    let settings = console.store.settings();
     let secret = match settings.get::<String>(SEED).await? {
         Some(secret) => secret,
         None => {

@@ -1,0 +1,248 @@
+// One token: whether it was touched, by whom and when; what to place; how to try it.
+import { announce, confirm, copyButton, failure, h, toast } from "./dom.js";
+import { get, page, post } from "./api.js";
+import { histogram } from "./charts.js";
+import { onChange } from "./live.js";
+import { prose, reach } from "./newtoken.js";
+import { inert, value } from "./text.js";
+import { span, time } from "./time.js";
+import { state, touched } from "./tokens.js";
+
+export const title = "Token";
+
+// Fields of a token that are the same for every kind; the others are what the kind gives.
+const COMMON = new Set(["canarytoken", "created", "created_printable", "enabled", "flock_id", "hostname", "key", "kind", "kind_description", "memo", "node_id", "renders", "triggered_count", "updated_id", "url", "browser_scanner_enabled", "factory_auth", "integration", "online"]);
+const SLOW = 15_000;
+
+/** Mounts the view. */
+export function open(root, address, { go }) {
+  let id = null, token = null, kind = null, hits = null, zoom = null, watch = null, closed = false;
+  const head = h("div", { class: "stack" }), notice = h("div"), where = h("section", { "aria-label": "Touches" }), place = h("section"), trial = h("section"), about = h("section");
+  const said = h("p", { role: "status" });
+  const body = h("div", { class: "page token" });
+  root.replaceChildren(body);
+  const back = () => h("p", {}, h("a", { href: "/tokens", "data-inside": true }, "← All tokens"));
+
+  async function load() {
+    const asked = id;
+    try {
+      hits = await page("token", { id });
+      const [answer, { kinds }, file] = await Promise.all([get("canarytoken/fetch", { canarytoken: id }), page("kinds"), page("token/file", { id })]);
+      if (closed || asked !== id) return;
+      token = answer.token;
+      kind = kinds.find((one) => one.id === token.kind) ?? { id: token.kind, title: token.kind, doc: [], channels: [], reach: "direct", trial: "" };
+      body.replaceChildren(head, notice, where, place, trial, about);
+      drawHead();
+      drawNotice();
+      drawHits();
+      drawPlace(file);
+      drawTrial();
+      drawAbout();
+    } catch (error) {
+      if (!closed && asked === id) body.replaceChildren(back(), h("h1", {}, title), failure("This token could not be shown.", error, error.status === 404 ? null : load));
+    }
+  }
+
+  function drawHead() {
+    const focused = head.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const act = (key, label, onclick, first) => h("button", { type: "button", class: first ? "first" : null, "data-key": key, onclick }, label);
+    document.title = document.title.replace(/^(\(\d+\+?\) )?.*/, (_, n) => `${n ?? ""}${token.memo.slice(0, 60)} · Coalmine`);
+    head.replaceChildren(back(), h("h1", {}, inert(token.memo)),
+      h("p", { class: "facts" }, h("span", {}, kind.title), state(token.enabled), h("b", {}, touched(hits.count)), hits.hits[0] && h("span", {}, "last ", time(hits.hits[0].at))),
+      h("p", { class: "actions" },
+        act("try", "Try it", () => { trial.scrollIntoView({ block: "start" }); trial.querySelector("a, button")?.focus({ preventScroll: true }); }),
+        act("edit", "Change the reminder", edit),
+        token.enabled ? act("state", "Switch off", off) : act("state", "Arm", () => change("enable", {}, "Armed: the next touch is noticed."), true),
+        act("delete", "Delete…", gone), copyButton(() => location.href, "Copy link")));
+    if (focused) head.querySelector(`[data-key="${focused}"]`)?.focus({ preventScroll: true });
+  }
+
+  function edit() {
+    const text = h("textarea", { id: "memo", rows: 2, required: true, maxlength: 10000 });
+    text.value = token.memo;
+    const done = () => { drawHead(); head.querySelector("[data-key=edit]").focus(); };
+    const form = h("form", { class: "stack" }, h("p", {}, h("label", { for: "memo" }, "Reminder"), text),
+      h("p", { class: "actions" }, h("button", { class: "first" }, "Save"), h("button", { type: "button", onclick: done }, "Cancel")));
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      if (await change("update", { memo: text.value }, "Saved.")) done();
+    });
+    form.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.preventDefault(); done(); } });
+    head.replaceChildren(back(), form);
+    text.focus();
+  }
+
+  async function change(action, params, done) {
+    try {
+      await post(`canarytoken/${action}`, { canarytoken: id, ...params });
+      token = (await get("canarytoken/fetch", { canarytoken: id })).token;
+      drawHead();
+      drawTrial();
+      toast(done);
+      return true;
+    } catch (error) {
+      toast(`It was not changed: ${error.message}`);
+      return false;
+    }
+  }
+
+  const its = () => (hits.incidents === 1 ? "Its incident" : `Its ${hits.incidents} incidents`);
+
+  async function off() {
+    const stay = hits.incidents ? ` ${its()} stay${hits.incidents === 1 ? "s" : ""} as ${hits.incidents === 1 ? "it is" : "they are"}.` : "";
+    if (await confirm("Switch this token off?", `Whoever touches it gets the same answer as before, but nobody is told until it is armed again.${stay}`, "Switch off")) change("disable", {}, "Switched off: touches are not noticed.");
+  }
+
+  async function gone() {
+    const open = hits.open ? ` (${hits.open} not acknowledged)` : "";
+    const text = hits.incidents ? `${its()}${open} will be deleted with it. To keep them, switch it off instead.` : "It has no incidents.";
+    if (!await confirm("Delete this token?", `Where it is placed it stays, but touches of it will never be noticed again. ${text}`, "Delete")) return;
+    try {
+      await post("canarytoken/delete", { canarytoken: id, clear_incidents: "true" });
+      toast("Deleted.");
+      go("/tokens", true);
+    } catch (error) {
+      toast(`It was not deleted: ${error.message}`);
+    }
+  }
+
+  function drawNotice() {
+    const made = sessionStorage.getItem("made") === id;
+    sessionStorage.removeItem("made");
+    notice.replaceChildren(made ? h("div", { class: "notice" }, h("p", {}, h("b", {}, "It is armed. Now place it."), " Then try it once: you know what an incident of it looks like, and that it works from there.")) : "");
+    notice.hidden = !made;
+  }
+
+  // ---- touches
+  function drawHits() {
+    where.hidden = hits.hits.length === 0;
+    if (where.hidden) return where.replaceChildren();
+    const marks = Object.entries(hits.marks).map(([at, n]) => [Number(at), n]).sort((a, b) => a[0] - b[0]);
+    const { step } = hits;
+    let [from, to] = zoom ?? [hits.from, hits.to - step];
+    const redraw = (to) => { zoom = to; drawHits(); };
+    const set = marks.filter(([at]) => at + step > from && at <= to);
+    if (!set.length || set[0][0] > from) set.unshift([from, 0]);
+    if (set.at(-1)[0] < to) set.push([to, 0]);
+    const list = zoom ? hits.hits.filter((hit) => hit.at >= from && hit.at <= to + step) : hits.hits;
+    const any = (name) => hits.hits.some((hit) => hit[name].length);
+    const told = hits.hits.some((hit) => Object.keys(hit.told).length);
+    const th = (text) => h("th", { scope: "col" }, text);
+    const rows = list.map((hit) => h("tr", {}, h("td", { class: "when" }, h("a", { href: `/incidents/${hit.hash}?q=`, "data-inside": true }, time(hit.at, "absolute"))),
+      h("td", {}, inert(hit.source), hit.reverse && [h("br"), inert(hit.reverse)], hit.lists.map((word) => [" ", h("b", {}, word)])),
+      any("place") && h("td", {}, hit.place && inert(hit.place)), any("agent") && h("td", {}, hit.agent && inert(hit.agent)),
+      told && h("td", {}, Object.entries(hit.told).map(([name, text]) => h("div", {}, `${name}: `, value(text))))));
+    where.replaceChildren(
+      h("div", { class: "actions" }, h("h2", {}, "Where and when it was touched"), zoom && h("button", { type: "button", onclick: () => redraw(null) }, "Whole time"),
+        hits.incidents > 0 && h("a", { class: "button", "data-inside": true, href: `/?${new URLSearchParams({ q: `bird:${id}` })}` }, `All ${hits.incidents === 1 ? "in its incident" : `${hits.incidents} incidents`}`)),
+      histogram({ buckets: set, step, height: 84, label: "Touches of this token", select: (a, b) => redraw([Math.round(a), Math.round(b)]), zoomOut: () => zoom && redraw(null) }),
+      h("p", { class: "hint" }, `From the day it was made until now; drag over a part to look closer. `, list.length < hits.count ? `${list.length} of ${hits.count} touches are listed, the newest first.` : ""),
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Touches" }, h("table", {}, h("thead", {}, h("tr", {}, th("Time, to its incident"), th("Source"), any("place") && th("Place"), any("agent") && th("Program"), told && th("What it told"))), h("tbody", {}, rows))));
+  }
+
+  // ---- what to place
+  function drawPlace(file) {
+    const there = `/page/token/download?id=${id}`;
+    const lines = [], more = [];
+    const line = (label, text) => h("div", {}, h("dt", {}, label), /\n/.test(text.trim())
+      ? h("dd", {}, h("pre", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, text.trimEnd()), h("p", { class: "actions" }, copyButton(text)))
+      : h("dd", { class: "one" }, inert(text.trim()), copyButton(text.trim())));
+    const picture = (src, alt) => h("div", {}, h("dt", {}, "Picture"), h("dd", {}, h("img", { class: "shot", src, alt })));
+    if (file.name) lines.push(h("div", {}, h("dt", {}, "File"), h("dd", { class: "one" }, inert(file.name), h("span", { class: "soft" }, file.bytes < 2000 ? `${file.bytes} bytes` : `${Math.round(file.bytes / 1000)} kB`), h("a", { class: "button first", href: there, download: file.name }, "Download"))));
+    if (/\.(png|jpe?g|gif)$/i.test(file.name ?? "")) lines.push(picture(there, token.qr_code ? "The token's address as a QR code" : "The picture that is the token"));
+    const renders = Object.entries(token.renders ?? {}).filter(([, text]) => text);
+    for (const [name, text] of renders) {
+      if (name !== "svg") lines.push(line(name === kind.id ? "Text to place" : plain(name), text));
+      else if (!token.qr_code) lines.push(picture(`data:image/svg+xml,${encodeURIComponent(text)}`, "The configuration as a QR code"));
+    }
+    if (kind.channels.includes("http") && !token.renders?.url) (lines.length && !token.qr_code ? more : lines).push(line("Address", token.url));
+    if (kind.channels.includes("dns")) (lines.length ? more : lines).push(line("Host name", token.hostname));
+    for (const [name, text] of Object.entries(token)) {
+      const one = Array.isArray(text) ? text.join("\n") : text;
+      if (!COMMON.has(name) && typeof one === "string" && one && !one.startsWith("data:") && !/_type$|^exe_/.test(name) && !renders.some(([, render]) => render === one)) more.push(line(plain(name), one));
+    }
+    place.replaceChildren(h("h2", {}, "What to place"), h("dl", { class: "factlist wide" }, lines),
+      more.length ? h("details", { open: !file.name }, h("summary", {}, "Its values"), h("dl", { class: "factlist" }, more)) : "");
+  }
+
+  // ---- try it
+  function drawTrial() {
+    const values = { ...token, ...token.renders, address: token.renders?.address };
+    const parts = kind.trial.split("`").map((part) => part.replace(/\{([\w-]+)\}/g, (whole, name) => String(values[name] ?? whole).trim()));
+    const command = parts[1] ?? "", dig = command.startsWith("dig ");
+    const link = /^curl (?:-o picture )?'(http[^']+)'$/.exec(command)?.[1];
+    const code = (text) => h("p", { class: "command" }, h("code", {}, text), " ", copyButton(() => { begin(); return text; }));
+    trial.replaceChildren(h("h2", {}, "Try it"),
+      token.enabled ? "" : h("p", { class: "notice" }, "It is switched off: a touch now is not noticed. Arm it first."),
+      h("p", {}, parts[0].replace(/[,:;]? *(or)? *$/, ".").replace(/; .*alone\.$/, ".")),
+      link ? h("p", { class: "actions" }, h("a", { class: "button first", href: link, target: "_blank", rel: "noopener noreferrer", onclick: begin }, "Open it in a new tab"), h("button", { type: "button", onclick: begin }, "Watch for a touch")) : h("p", { class: "actions" }, h("button", { type: "button", onclick: begin }, "Watch for a touch")),
+      command && code(command),
+      ...(dig && hits.dns ? [h("p", { class: "hint" }, "This goes the way that an intruder's query goes. Where the zone is not delegated yet, ask this Console itself:"), code(command.replace("dig ", `dig ${hits.dns} `))] : []), said);
+  }
+
+  /** Waits for the next touch and says how soon it was here. */
+  function begin() {
+    clearTimeout(watch?.slow);
+    const since = performance.now();
+    watch = { since, count: hits.count, slow: setTimeout(() => { said.replaceChildren("Nothing yet. Does the address lead to this Console: its name, its port, a firewall between? It goes on watching."); }, SLOW) };
+    said.className = "notice";
+    said.replaceChildren("Watching for a touch…");
+  }
+
+  function noticed() {
+    if (!watch || hits.count <= watch.count) return;
+    clearTimeout(watch.slow);
+    const hit = hits.hits[0], took = performance.now() - watch.since;
+    watch = null;
+    said.className = "notice";
+    said.replaceChildren(h("b", {}, "It works. "), `Noticed ${took < 10_000 ? `${(took / 1000).toFixed(1)} s` : span(took)} after you began, from `, inert(hit.source), ". ", h("a", { href: `/incidents/${hit.hash}?q=`, "data-inside": true }, "See the incident"));
+  }
+
+  function drawAbout() {
+    const fact = (label, ...text) => h("div", {}, h("dt", {}, label), h("dd", {}, text));
+    about.replaceChildren(h("h2", {}, "About it"), h("div", { class: "about" }, kind.doc.map((line) => h("p", {}, prose(line))), reach(kind)),
+      h("dl", { class: "factlist" }, fact("Kind", kind.title), fact("Reach", plain(kind.reach)), fact("Made", time(Number(token.created) * 1000, "absolute")), fact("Flock", h("bdi", {}, hits.flock)), fact("Id", inert(id))));
+  }
+
+  let busy = false, again = false;
+  async function refresh() {
+    if (!token) return;
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const asked = id, fresh = await page("token", { id });
+      if (!closed && asked === id) {
+        const more = fresh.count - hits.count, changed = more || fresh.open !== hits.open || fresh.incidents !== hits.incidents;
+        hits = fresh;
+        if (changed) {
+          if (!head.querySelector("form")) drawHead();
+          drawHits();
+          noticed();
+          if (more > 0) announce(`${touched(hits.count)}.`);
+        }
+      }
+    } catch { /* The banner tells that the Console is out of reach. */ }
+    busy = false;
+    if (again) { again = false; refresh(); }
+  }
+
+  function update(url) {
+    const asked = url.pathname.split("/")[2];
+    if (asked === id) return;
+    id = asked;
+    zoom = null;
+    clearTimeout(watch?.slow);
+    watch = null;
+    load();
+  }
+
+  const quiet = onChange(refresh);
+  update(address);
+  return { update, close() { closed = true; clearTimeout(watch?.slow); quiet(); } };
+}
+
+/** `callback_url` as `Callback url`. */
+function plain(name) {
+  const text = name.replace(/[_-]/g, " ");
+  return text[0].toUpperCase() + text.slice(1);
+}
