@@ -31,7 +31,7 @@ export function histogram({ buckets, step, height = 48, label, chosen, select, z
   const wide = (width * step) / (to - from);
   for (const [at, n] of buckets) {
     if (n === 0) continue;
-    const bar = s("rect", { class: chosen && at + step > chosen[0] && at < chosen[1] ? "bar hot" : "bar", x: x(at).toFixed(1), width: Math.max(2, wide - 1.5).toFixed(1), ...rise(n, most, base) });
+    const bar = s("rect", { class: chosen && at + step > chosen[0] && at < chosen[1] ? "bar hot" : "bar", x: x(at).toFixed(1), width: Math.max(2, Math.min(24, wide - 1.5)).toFixed(1), ...rise(n, most, base) });
     bar.append(s("title", {}, `${absolute(at)}: ${n}`));
     svg.append(bar);
   }

@@ -48,7 +48,7 @@ export function open(root, address, { go }) {
     const act = (key, label, onclick, first) => h("button", { type: "button", class: first ? "first" : null, "data-key": key, onclick }, label);
     document.title = document.title.replace(/^(\(\d+\+?\) )?.*/, (_, n) => `${n ?? ""}${token.memo.slice(0, 60)} · Coalmine`);
     head.replaceChildren(back(), h("h1", {}, inert(token.memo)),
-      h("p", { class: "facts" }, h("span", {}, kind.title), state(token.enabled), h("b", {}, touched(hits.count)), hits.hits[0] && h("span", {}, "last ", time(hits.hits[0].at))),
+      h("p", { class: "facts" }, h("span", {}, kind.title), state(token.enabled), h("b", {}, touched(hits.count)), hits.hits[0] && h("span", {}, "last touched ", time(hits.hits[0].at))),
       h("p", { class: "actions" },
         act("try", "Try it", () => { trial.scrollIntoView({ block: "start" }); trial.querySelector("a, button")?.focus({ preventScroll: true }); }),
         act("edit", "Change the reminder", edit),
@@ -95,7 +95,7 @@ export function open(root, address, { go }) {
 
   async function gone() {
     const open = hits.open ? ` (${hits.open} not acknowledged)` : "";
-    const text = hits.incidents ? `${its()}${open} will be deleted with it. To keep them, switch it off instead.` : "It has no incidents.";
+    const text = hits.incidents ? `${its()}${open} will be deleted with it. To keep ${hits.incidents === 1 ? "it" : "them"}, switch the token off instead.` : "It has no incidents.";
     if (!await confirm("Delete this token?", `Where it is placed it stays, but touches of it will never be noticed again. ${text}`, "Delete")) return;
     try {
       await post("canarytoken/delete", { canarytoken: id, clear_incidents: "true" });
@@ -196,6 +196,7 @@ export function open(root, address, { go }) {
     watch = null;
     said.className = "notice";
     said.replaceChildren(h("b", {}, "It works. "), `Noticed ${took < 10_000 ? `${(took / 1000).toFixed(1)} s` : span(took)} after you began, from `, inert(hit.source), ". ", h("a", { href: `/incidents/${hit.hash}?q=`, "data-inside": true }, "See the incident"));
+    said.scrollIntoView({ block: "nearest" });
   }
 
   function drawAbout() {
