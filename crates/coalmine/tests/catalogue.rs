@@ -135,14 +135,21 @@ const BEYOND: &[&str] = &[
     "WORKSTATION",
     "ip_blocklist",
     "account_id",
+    "app_id",
     "bucket",
+    "client_assertion",
     "eventName",
+    "key_valid",
     "object_key",
     "region",
+    "requested_app_id",
     "requester",
+    "scope",
     "service",
     "signature_valid",
+    "slack_api_key",
     "sql_username",
+    "tenant_id",
 ];
 
 #[test]

@@ -475,6 +475,8 @@ pub enum Hit<'a> {
 /// A web request that named a token.
 #[derive(Debug)]
 pub struct HttpHit<'a> {
+    /// When.
+    pub at: Timestamp,
     /// Who asked.
     pub client: IpAddr,
     /// Whether it came over TLS.

@@ -136,7 +136,10 @@ mod tests {
     use super::*;
     use crate::tests::{request, token};
 
+    #[derive(Clone, Copy)]
     struct Asked<'a> {
+        /// Seconds by which the client's clock is ahead.
+        ahead: i64,
         service: &'a str,
         headers: &'a [(&'a str, &'a str)],
         url: &'a str,
@@ -149,7 +152,11 @@ mod tests {
         let key = Key::of(token);
         let mut headers: Vec<(String, String)> = vec![
             ("Host".to_owned(), "tokens.example.com".to_owned()),
-            ("X-Amz-Date".to_owned(), "20231114T221320Z".to_owned()),
+            (
+                "X-Amz-Date".to_owned(),
+                coalmine_core::Timestamp::from_secs(1_700_000_000 + asked.ahead)
+                    .format("%Y%m%dT%H%M%SZ"),
+            ),
         ];
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         headers.extend(asked.headers.iter().map(own));
@@ -213,6 +220,7 @@ mod tests {
         let token = token(&KIND);
         let key = Key::of(&token);
         let asked = Asked {
+            ahead: 0,
             service: "sts",
             headers: &[FORM],
             url: "https://tokens.example.com/x/",
@@ -317,6 +325,7 @@ mod tests {
             ),
         ] {
             let asked = Asked {
+                ahead: 0,
                 service,
                 headers,
                 url,
@@ -346,6 +355,76 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_lasts_a_quarter_of_an_hour_and_its_use_is_told_all_the_same() {
+        let token = token(&KIND);
+        let key = Key::of(&token);
+        let json = [("X-Amz-Target", "secretsmanager.ListSecrets")];
+        let expired = "Signature expired: 20231114T215819Z is now earlier than 20231114T215820Z (20231114T221320Z - 15 min.)";
+        let early = "Signature not yet current: 20231114T222821Z is still later than 20231114T222820Z (20231114T221320Z + 15 min.)";
+        let skewed = |time: &str| {
+            format!(
+                "<Code>RequestTimeTooSkewed</Code><Message>The difference between the request time and the current time is too large.</Message><RequestTime>{time}</RequestTime><ServerTime>2023-11-14T22:13:20Z</ServerTime><MaxAllowedSkewMilliseconds>900000</MaxAllowedSkewMilliseconds>"
+            )
+        };
+        for (service, headers, url, body, late, soon) in [
+            (
+                "sts",
+                &[FORM][..],
+                "https://tokens.example.com/x/",
+                "Action=GetCallerIdentity&Version=2011-06-15",
+                format!("<Code>SignatureDoesNotMatch</Code>\n    <Message>{expired}</Message>"),
+                early.to_owned(),
+            ),
+            (
+                "secretsmanager",
+                &json,
+                "https://tokens.example.com/x/",
+                "{}",
+                format!("{{\"__type\":\"InvalidSignatureException\",\"message\":\"{expired}\"}}"),
+                early.to_owned(),
+            ),
+            (
+                "ec2",
+                &[FORM],
+                "https://tokens.example.com/x/",
+                "Action=DescribeInstances&Version=2016-11-15",
+                "<Code>RequestExpired</Code><Message>Request has expired.</Message>".to_owned(),
+                "<Code>RequestExpired</Code>".to_owned(),
+            ),
+            (
+                "s3",
+                &[],
+                "https://tokens.example.com/x/payroll",
+                "",
+                skewed("20231114T215819Z"),
+                skewed("20231114T222821Z"),
+            ),
+        ] {
+            let asked = Asked {
+                ahead: 0,
+                service,
+                headers,
+                url,
+                body: body.as_bytes(),
+                secret: Some(&key.secret),
+            };
+            for (ahead, wanted) in [(-901, &late), (901, &soon)] {
+                let (trip, told) = ask(&token, &Asked { ahead, ..asked });
+                assert!(told.contains(wanted.as_str()), "{service}: {told}");
+                assert!(trip.alert, "{service}");
+                assert_eq!(trip.fields["signature_valid"], "True", "{service}");
+            }
+            for ahead in [-900, 900] {
+                let (_, told) = ask(&token, &Asked { ahead, ..asked });
+                assert!(
+                    !told.contains("xpired") && !told.contains("Skewed"),
+                    "{told}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn an_expired_key_is_no_key() {
         let mut token = token(&KIND);
         let key = Key::of(&token);
@@ -353,6 +432,7 @@ mod tests {
             .fields
             .insert("expires".to_owned(), "20231114T221319Z".into());
         let asked = Asked {
+            ahead: 0,
             service: "sts",
             headers: &[FORM],
             url: "https://tokens.example.com/x/",

@@ -13,7 +13,7 @@ use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use serde_json::{Map, Value, json};
 use sha1::{Digest as _, Sha1};
 
-use crate::files::der::{bits, context, integer, octets, oid, sequence, set, utf8};
+use crate::files::der::{bits, context, integer, octets, oid, pem, sequence, set, utf8};
 use crate::files::signer::{self, extension};
 use crate::files::{self, Dice};
 
@@ -179,20 +179,6 @@ fn service_token(dice: &mut Dice, seed: &Seed, user: &str, now: Timestamp) -> St
     let signed = format!("{}.{}", part(&head), part(&claims));
     let signature: Signature = key.sign(signed.as_bytes());
     format!("{signed}.{}", BASE64URL_NOPAD.encode(&signature.to_bytes()))
-}
-
-/// RFC 7468.
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = BASE64.encode(der);
-    let mut lines = format!("-----BEGIN {label}-----\n");
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        lines.push_str(line);
-        lines.push('\n');
-        rest = after;
-    }
-    lines + &format!("-----END {label}-----\n")
 }
 
 fn trip(token: &Token, hit: &Hit<'_>) -> Trip {

@@ -11,6 +11,7 @@ pub mod aws;
 pub mod aws_id;
 pub mod aws_s3;
 pub mod azure_entra_login;
+pub mod azure_id;
 pub mod cloned_css;
 pub mod cloned_web;
 pub mod credit_card;
@@ -39,6 +40,7 @@ pub mod referrers;
 pub mod sensitive_cmd;
 pub mod signed_exe;
 pub mod sites;
+pub mod slack_api;
 pub mod slow_redirect;
 pub mod smtp;
 pub mod sql;
@@ -57,6 +59,7 @@ const ALL: &[&TokenKind] = &[
     &aws_id::KIND,
     &aws_s3::KIND,
     &azure_entra_login::KIND,
+    &azure_id::KIND,
     &cloned_css::KIND,
     &cloned_web::KIND,
     &credit_card::KIND,
@@ -77,6 +80,7 @@ const ALL: &[&TokenKind] = &[
     &qr_code::KIND,
     &sensitive_cmd::KIND,
     &signed_exe::KIND,
+    &slack_api::KIND,
     &slow_redirect::KIND,
     &smtp::KIND,
     &sql::KIND,

@@ -83,7 +83,6 @@ pub(crate) fn places() -> Places {
             url: "https://tokens.example.com:6443".to_owned(),
             ca_pem: "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".to_owned(),
         }),
-        aws: Some("https://tokens.example.com".to_owned()),
     }
 }
 
@@ -104,6 +103,7 @@ pub(crate) fn touched(kind: &TokenKind, labels: &[String]) -> Trip {
 /// A web request as most clients send it.
 pub(crate) fn request<'a>() -> HttpHit<'a> {
     HttpHit {
+        at: Timestamp::from_secs(1_700_000_000),
         client: CLIENT,
         tls: false,
         client_certificate: None,
@@ -161,6 +161,7 @@ fn sample(ask: &Ask) -> Option<&'static str> {
     match ask.takes {
         // Texts of a form of their own have a line each here.
         Takes::Text(63) if ask.name.ends_with("_bucket") => Some("acme-exports"),
+        Takes::Text(_) if ask.name == "azure_id_cert_file_name" => Some("backup-sync.pem"),
         Takes::Text(_) if ask.name == "card_cvc" => Some("123"),
         Takes::Text(_) if ask.name == "card_expiry" => Some("09/2029"),
         Takes::Text(_) if ask.name == "card_number" => Some("4242 4242 4242 4242"),

@@ -6,11 +6,10 @@ use coalmine_core::text;
 use coalmine_core::token::{
     Answer, Artefact, Group, Hit, Mint, Reach, Token, TokenChannel, TokenKind, Trip,
 };
-use jiff::civil::DateTime;
 use serde_json::{Map, Value, json};
 
 use crate::files::archive::{DosTime, Writer, attribute};
-use crate::files::prose::{self, Paper};
+use crate::files::prose::Paper;
 use crate::files::{self, Dice, labels};
 
 /// The kind.
@@ -72,7 +71,7 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
         .chain(ini.encode_utf16())
         .flat_map(u16::to_le_bytes)
         .collect();
-    let mut zip = Writer::explorer(dos(prose::civil(paper.modified)));
+    let mut zip = Writer::explorer(DosTime::of(paper.modified));
     zip.add(
         &format!("{folder}/"),
         b"",
@@ -91,15 +90,6 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     );
     made.fields = Map::new();
     Ok(made)
-}
-
-fn dos(at: DateTime) -> DosTime {
-    let number = |n: i8| u16::try_from(n).unwrap_or(0);
-    let year = u16::try_from(at.year().saturating_sub(1980)).unwrap_or(0);
-    DosTime {
-        date: year << 9 | number(at.month()) << 5 | number(at.day()),
-        time: number(at.hour()) << 11 | number(at.minute()) << 5 | (number(at.second()) / 2),
-    }
 }
 
 /// `user.computer.domain.INI`. A user's name may hold dots, the other two can't. Resolvers that ask

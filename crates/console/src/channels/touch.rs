@@ -189,7 +189,7 @@ impl<K: Keeper> Touches<K> {
             let Some(kind) = self.kind_of(&token, touch.what.channel()) else {
                 continue;
             };
-            let mut trip = touch.what.trip(kind, &token, touch.src.ip);
+            let mut trip = touch.what.trip(kind, &token, touch.src.ip, touch.at);
             if let Some(findings) = &findings {
                 trip.alert = findings.alerted;
                 trip.answer = Answer::Plain;
@@ -275,7 +275,7 @@ impl What {
         }
     }
 
-    fn trip(&self, kind: &TokenKind, token: &Token, client: IpAddr) -> Trip {
+    fn trip(&self, kind: &TokenKind, token: &Token, client: IpAddr, at: Timestamp) -> Trip {
         let hit = match self {
             Self::Http {
                 tls,
@@ -288,6 +288,7 @@ impl What {
                 body,
                 ..
             } => Hit::Http(HttpHit {
+                at,
                 client,
                 tls: *tls,
                 client_certificate: client_certificate.as_deref(),

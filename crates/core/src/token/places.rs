@@ -34,8 +34,6 @@ pub struct Places {
     pub smtp: Option<String>,
     /// The Kubernetes API server.
     pub kubernetes: Option<KubernetesPlace>,
-    /// Endpoint URL of AWS services, without a final slash.
-    pub aws: Option<String>,
 }
 
 /// A host and a port.

@@ -3,12 +3,13 @@
 
 use std::fmt::Write as _;
 
+use coalmine_core::Timestamp;
 use coalmine_core::token::{Answer, HttpHit};
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 
 use super::Key;
-use super::sigv4::{self, Signature, Verdict};
+use super::sigv4::{self, Age, Signature, Verdict};
 
 /// Longest name of an operation or service.
 const MAX_NAME: usize = 128;
@@ -37,6 +38,8 @@ pub enum Refusal {
     NoSignature,
     /// It's signed with a key that there isn't (any more).
     WrongKey,
+    /// It was signed too long ago, or in the future.
+    Stale,
     /// It isn't signed with this key's secret.
     WrongSignature,
 }
@@ -58,6 +61,7 @@ pub struct Call {
     pub object: String,
     /// What it's signed with, and whether that is right.
     pub signed: Option<(Signature, Verdict)>,
+    at: Timestamp,
     id: String,
     resource: String,
 }
@@ -124,6 +128,7 @@ impl Call {
             bucket,
             object,
             signed,
+            at: hit.at,
             id,
             resource,
         }
@@ -134,11 +139,11 @@ impl Call {
         match &self.signed {
             None => Some(Refusal::NoSignature),
             Some((signature, _)) if signature.key != key.id => Some(Refusal::WrongKey),
-            Some((_, verdict)) if !verdict.is_valid => Some(Refusal::WrongSignature),
-            // There is no clock here: a signed request says when it was made.
-            Some((signature, _)) if until.is_some_and(|until| *signature.time > *until) => {
+            Some(_) if until.is_some_and(|until| *stamp(self.at) > *until) => {
                 Some(Refusal::WrongKey)
             }
+            Some((signature, _)) if signature.age(self.at).is_some() => Some(Refusal::Stale),
+            Some((_, verdict)) if !verdict.is_valid => Some(Refusal::WrongSignature),
             Some(_) => None,
         }
     }
@@ -235,7 +240,34 @@ impl Call {
                 "Missing Authentication Token".to_owned(),
             ),
             Refusal::WrongKey => ("UnrecognizedClientException", INVALID_TOKEN.to_owned()),
+            Refusal::Stale => ("InvalidSignatureException", self.stale()),
             Refusal::WrongSignature => ("InvalidSignatureException", WRONG_SIGNATURE.to_owned()),
+        }
+    }
+
+    /// How all services but S3 and EC2 say that a signature's time is wrong.
+    fn stale(&self) -> String {
+        let age = self.signed.as_ref().and_then(|(s, _)| s.age(self.at));
+        let (now, day) = (self.at, |at: i64| stamp(Timestamp::from_secs(at)));
+        match age {
+            Some(Age::Skewed(made)) if made > now => format!(
+                "Signature not yet current: {} is still later than {} ({} + 15 min.)",
+                stamp(made),
+                day(now.secs().saturating_add(sigv4::MAX_SKEW)),
+                stamp(now)
+            ),
+            Some(Age::Skewed(made)) => format!(
+                "Signature expired: {} is now earlier than {} ({} - 15 min.)",
+                stamp(made),
+                day(now.secs().saturating_sub(sigv4::MAX_SKEW)),
+                stamp(now)
+            ),
+            Some(Age::Over(over)) => format!(
+                "Signature expired: {} is now earlier than {}",
+                stamp(over),
+                stamp(now)
+            ),
+            None => WRONG_SIGNATURE.to_owned(),
         }
     }
 
@@ -247,6 +279,7 @@ impl Call {
                 "Request is missing Authentication Token".to_owned(),
             ),
             Refusal::WrongKey => ("InvalidClientTokenId", INVALID_TOKEN.to_owned()),
+            Refusal::Stale => ("SignatureDoesNotMatch", self.stale()),
             Refusal::WrongSignature => ("SignatureDoesNotMatch", WRONG_SIGNATURE.to_owned()),
         };
         let scheme = match &*self.service {
@@ -279,6 +312,7 @@ impl Call {
                 "MissingAuthenticationToken",
                 "Request is missing Authentication Token".to_owned(),
             ),
+            Refusal::Stale => (400, "RequestExpired", "Request has expired.".to_owned()),
             Refusal::WrongKey | Refusal::WrongSignature => (
                 401,
                 "AuthFailure",
@@ -317,6 +351,37 @@ impl Call {
                     "InvalidAccessKeyId",
                     "The AWS Access Key Id you provided does not exist in our records.".to_owned(),
                 )
+            }
+            Refusal::Stale => {
+                const ISO: &str = "%Y-%m-%dT%H:%M:%SZ";
+                let now = self.at.format(ISO);
+                match signature.and_then(|(signature, _)| signature.age(self.at)) {
+                    Some(Age::Over(over)) => {
+                        let _ = write!(
+                            more,
+                            "<Expires>{}</Expires><ServerTime>{now}</ServerTime>",
+                            over.format(ISO)
+                        );
+                        ("AccessDenied", "Request has expired".to_owned())
+                    }
+                    age => {
+                        let made = match age {
+                            Some(Age::Skewed(made)) => stamp(made),
+                            _ => String::new(),
+                        };
+                        let _ = write!(
+                            more,
+                            "<RequestTime>{made}</RequestTime><ServerTime>{now}</ServerTime>\
+                             <MaxAllowedSkewMilliseconds>{}</MaxAllowedSkewMilliseconds>",
+                            sigv4::MAX_SKEW.saturating_mul(1000)
+                        );
+                        (
+                            "RequestTimeTooSkewed",
+                            "The difference between the request time and the current time is too large."
+                                .to_owned(),
+                        )
+                    }
+                }
             }
             Refusal::WrongSignature => {
                 if let Some((signature, verdict)) = signature {
@@ -417,6 +482,11 @@ impl Call {
 
 const INVALID_TOKEN: &str = "The security token included in the request is invalid.";
 const WRONG_SIGNATURE: &str = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.";
+
+/// As signatures have it, e.g. `20150830T123600Z`.
+fn stamp(at: Timestamp) -> String {
+    at.format("%Y%m%dT%H%M%SZ")
+}
 
 /// Query parameters and those of a form.
 fn form(hit: &HttpHit<'_>) -> Vec<(String, String)> {

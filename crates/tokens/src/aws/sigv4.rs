@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use coalmine_core::Timestamp;
 use coalmine_core::token::HttpHit;
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,6 +14,8 @@ use sha2::{Digest, Sha256};
 const MAX_SIGNED_HEADERS: usize = 64;
 /// Most query parameters that are looked at.
 const MAX_QUERY: usize = 256;
+/// How far the clocks of client and server may be apart, in seconds.
+pub const MAX_SKEW: i64 = 15 * 60;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// What a request says of its signature.
@@ -34,6 +37,17 @@ pub struct Signature {
     pub signature: String,
     /// Whether it stands in the URL.
     presigned: bool,
+    /// For how many seconds a presigned request may be used.
+    lasts: Option<i64>,
+}
+
+/// Why the time of a signature isn't taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// Further from now than clocks may differ: when it was made.
+    Skewed(Timestamp),
+    /// A presigned request whose time is over: when that was.
+    Over(Timestamp),
 }
 
 /// What was compared.
@@ -76,13 +90,18 @@ impl Signature {
         if hit.argument("X-Amz-Algorithm")? != ALGORITHM {
             return None;
         }
-        Self::new(
+        let signature = Self::new(
             hit.argument("X-Amz-Credential")?,
             hit.argument("X-Amz-SignedHeaders")?,
             hit.argument("X-Amz-Signature")?,
             hit.argument("X-Amz-Date").unwrap_or_default(),
             true,
-        )
+        )?;
+        let lasts = hit.argument("X-Amz-Expires");
+        Some(Self {
+            lasts: lasts.and_then(|seconds| seconds.parse().ok()),
+            ..signature
+        })
     }
 
     fn new(
@@ -106,6 +125,7 @@ impl Signature {
                 .collect(),
             signature: signature.to_owned(),
             presigned,
+            lasts: None,
         };
         (scope.next().as_deref() == Some("aws4_request")).then_some(signature)
     }
@@ -118,6 +138,26 @@ impl Signature {
             is_valid: signature == self.signature,
             string_to_sign,
             canonical,
+        }
+    }
+
+    /// Whether it is too old at `now`, or not yet to be used. A time that cannot be read is no
+    /// reason of its own: nothing was signed with it.
+    pub fn age(&self, now: Timestamp) -> Option<Age> {
+        let made = moment(&self.time)?;
+        let early = made.secs().saturating_sub(MAX_SKEW) > now.secs();
+        match self.lasts.filter(|_| self.presigned) {
+            Some(lasts) => {
+                let over = made.secs().saturating_add(lasts.max(0));
+                if over < now.secs() {
+                    return Some(Age::Over(Timestamp::from_secs(over)));
+                }
+                early.then_some(Age::Skewed(made))
+            }
+            None => {
+                let late = made.secs().saturating_add(MAX_SKEW) < now.secs();
+                (early || late).then_some(Age::Skewed(made))
+            }
         }
     }
 
@@ -193,6 +233,13 @@ impl Signature {
     }
 }
 
+/// `20150830T123600Z`.
+fn moment(text: &str) -> Option<Timestamp> {
+    let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    let at = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    Some(Timestamp::from_secs(at.timestamp().as_second()))
+}
+
 /// Path and query of an absolute URL, as sent.
 fn target(url: &str) -> (&str, &str) {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -223,7 +270,7 @@ fn encoded_again(path: &str) -> String {
     encoded(clean.as_bytes(), "/")
 }
 
-fn decoded(text: &str) -> Vec<u8> {
+pub(crate) fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -438,6 +485,7 @@ mod tests {
                 "AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request",
             ),
             ("X-Amz-Date", "20130524T000000Z"),
+            ("X-Amz-Expires", "86400"),
             ("X-Amz-SignedHeaders", "host"),
             (
                 "X-Amz-Signature",
@@ -454,6 +502,18 @@ mod tests {
         let read = Signature::of(&hit).unwrap();
         assert!(read.check(S3_SECRET, &hit).is_valid);
         assert_eq!((&*read.region, &*read.service), ("us-east-1", "s3"));
+        let made = 1_369_353_600;
+        for (now, age) in [
+            (made - 901, Some(Age::Skewed(Timestamp::from_secs(made)))),
+            (made - 900, None),
+            (made + 86_400, None),
+            (
+                made + 86_401,
+                Some(Age::Over(Timestamp::from_secs(made + 86_400))),
+            ),
+        ] {
+            assert_eq!(read.age(Timestamp::from_secs(now)), age, "{now}");
+        }
     }
 
     #[test]

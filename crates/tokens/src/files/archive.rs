@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::ops::Range;
 
+use coalmine_core::Timestamp;
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
+
+use super::prose::civil;
 
 /// Files in an uploaded archive.
 pub const MAX_ENTRIES: usize = 4096;
@@ -48,6 +51,19 @@ pub struct DosTime {
     pub date: u16,
     /// Hour, minute, two seconds in 5, 6 and 5 bits.
     pub time: u16,
+}
+
+impl DosTime {
+    /// This moment in UTC.
+    pub fn of(at: Timestamp) -> Self {
+        let at = civil(at);
+        let number = |n: i8| u16::try_from(n).unwrap_or(0);
+        let year = u16::try_from(at.year().saturating_sub(1980)).unwrap_or(0);
+        Self {
+            date: year << 9 | number(at.month()) << 5 | number(at.day()),
+            time: number(at.hour()) << 11 | number(at.minute()) << 5 | (number(at.second()) / 2),
+        }
+    }
 }
 
 /// What Office writes for every part.

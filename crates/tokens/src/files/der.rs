@@ -1,6 +1,7 @@
 //! The few shapes of DER (X.690) that certificates and signatures are made of. Writing only.
 
 use coalmine_core::Timestamp;
+use data_encoding::BASE64;
 
 use super::prose::civil;
 
@@ -108,6 +109,20 @@ pub fn truth() -> Vec<u8> {
 /// NULL
 pub fn null() -> Vec<u8> {
     tlv(5, &[])
+}
+
+/// RFC 7468.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    let text = BASE64.encode(der);
+    let mut lines = format!("-----BEGIN {label}-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        lines.push_str(line);
+        lines.push('\n');
+        rest = after;
+    }
+    lines + &format!("-----END {label}-----\n")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod ooxml;
 pub mod pdf;
 pub mod pe;
 pub mod prose;
+pub mod rsa;
 pub mod signer;
 pub mod vba;
 pub mod word;

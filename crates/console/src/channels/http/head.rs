@@ -287,7 +287,7 @@ impl Head {
     }
 
     /// What may name a token: path segments without their extension, then query parameters, then
-    /// the host's first label, then the credential, then the client's certificate.
+    /// the host's first label, then a tenant of Azure, the credential, the client's certificate.
     pub fn candidates(&self, certificate: Option<&str>) -> Vec<Candidate> {
         let segments = self.path.split('/').map(|segment| {
             let segment = percent_decode_str(segment).decode_utf8_lossy().into_owned();
@@ -310,8 +310,9 @@ impl Head {
             .filter_map(|text| text.parse().ok())
             .map(Candidate::Id);
         let keys = self
-            .credential()
+            .tenant()
             .into_iter()
+            .chain(self.credential())
             .chain(certificate.map(str::to_owned))
             .map(|key| {
                 Candidate::Alias(Alias {
@@ -330,6 +331,20 @@ impl Head {
         }
         found.extend(keys);
         found
+    }
+
+    /// A GUID in the path, in lower case: the tenant, where an authority of Azure is asked.
+    fn tenant(&self) -> Option<String> {
+        let is_guid = |segment: &&str| {
+            let mut parts = segment.split('-');
+            let hex = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
+            [8, 4, 4, 4, 12]
+                .iter()
+                .all(|length| parts.next().is_some_and(|p| p.len() == *length && hex(p)))
+                && parts.next().is_none()
+        };
+        let guid = self.path.split('/').find(is_guid)?;
+        Some(guid.to_ascii_lowercase())
     }
 
     /// The public part of what the client proves itself with: the id of an AWS access key (in the
