@@ -45,6 +45,7 @@ mod token_api;
 mod token_cloud;
 mod token_dns;
 mod token_documents;
+mod token_mail;
 mod token_net;
 mod token_web;
 mod tokens;

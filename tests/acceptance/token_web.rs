@@ -38,7 +38,7 @@ fn nest() -> Nest {
 }
 
 /// A port that nothing listens on, high enough to be shifted down.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use coalmine_console::channels::SourceFiles;
+use coalmine_console::mailboxes::ImapServer;
 use coalmine_core::settings::Fault;
 use coalmine_core::{DecoyKind, Machine};
 use coalmine_sensor::PortscanSettings;
@@ -24,6 +25,10 @@ use crate::personality::Personality;
 
 /// Most birds of one configuration.
 pub const MAX_BIRDS: usize = 256;
+/// Most servers of `[[tokens.imap]]`.
+pub const MAX_IMAP: usize = 16;
+/// Most mailboxes of one of them.
+pub const MAX_MAILBOXES: usize = 10_000;
 /// Most instances of one kind of decoy in one bird.
 pub const MAX_INSTANCES: usize = 16;
 /// Most instances of a kind whose instances have numbers.
@@ -85,6 +90,8 @@ pub struct TokensPart {
     pub kubernetes_port: Option<u16>,
     /// Files about the addresses of those who touch tokens.
     pub sources: SourceFiles,
+    /// Servers whose mailboxes take mails of tokens: `[[tokens.imap]]`.
+    pub imap: Vec<ImapServer>,
 }
 
 /// One `[[bird]]`.

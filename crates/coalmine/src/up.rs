@@ -187,6 +187,7 @@ async fn start(
                 ..Others::default()
             },
             token_sources: config.tokens.sources.clone(),
+            mailboxes: config.tokens.imap.clone(),
             reverse_lookups: config.console.reverse_lookups,
             version: VERSION,
         },

@@ -130,6 +130,7 @@ fn console(dir: &std::path::Path) -> Result<Shared, Failure> {
         token_http: None,
         token_dns: None,
         token_others: coalmine_console::channels::Others::default(),
+        mailboxes: Vec::new(),
         token_sources: coalmine_console::channels::SourceFiles::default(),
         reverse_lookups: false,
         version: "0.1.0",

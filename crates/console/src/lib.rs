@@ -16,6 +16,7 @@ pub mod catalogue;
 pub mod channels;
 pub mod engine;
 pub mod ingest;
+pub mod mailboxes;
 pub mod page;
 pub mod reverse;
 pub mod scan_ignore;

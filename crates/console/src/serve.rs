@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::Client;
+use crate::mailboxes::{self, ImapServer};
 use crate::setup::{self, Files};
 use crate::{
     Catalogue, Console, ConsoleError, Shared, api, channels, ingest, page, reverse, watchdog,
@@ -70,6 +71,8 @@ pub struct ConsoleConfig {
     pub token_others: channels::Others,
     /// What is known of those who touch tokens.
     pub token_sources: channels::SourceFiles,
+    /// Servers whose mailboxes take mails of tokens.
+    pub mailboxes: Vec<ImapServer>,
     /// Whether sources are looked up in the reverse DNS.
     pub reverse_lookups: bool,
     /// Program version.
@@ -144,6 +147,7 @@ pub async fn start(
     let stopping = console.stop.subscribe();
     let mut background = channels.start(&console, sources);
     background.push(tokio::spawn(watchdog::run(Arc::clone(&console))));
+    background.push(tokio::spawn(mailboxes::resume(Arc::clone(&console))));
     if reverse_lookups {
         background.push(tokio::spawn(reverse::run(Arc::clone(&console))));
     }

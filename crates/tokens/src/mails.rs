@@ -1,5 +1,5 @@
 //! Mails for mailboxes: what Gmail's and Office 365's kinds share. One mail a mailbox, as a file that
-//! any mail program can put there.
+//! any mail program can put there, from a template or in words of its own.
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{Artefact, ArtefactFile, Ask, Mint, Takes};
@@ -31,11 +31,26 @@ pub const ASKS: &[Ask] = &[
         required: false,
         takes: Takes::Text(254),
     },
+    Ask {
+        name: HTML,
+        doc: "The mails' HTML, in place of words of their own: {url} becomes the token's URL, {user} the \
+              name of the mailbox's owner. A picture of one pixel is added.",
+        required: false,
+        takes: Takes::Text(65_536),
+    },
+    Ask {
+        name: USER,
+        doc: "The owner's name for {user}; without it, what stands before the @.",
+        required: false,
+        takes: Takes::Text(100),
+    },
 ];
 
 const MAILBOXES: &str = "mailboxes";
 const SUBJECT: &str = "subject";
 const SENDER: &str = "sender";
+const HTML: &str = "html";
+const USER: &str = "user";
 /// Most mailboxes of one token.
 const MAX_MAILBOXES: usize = 500;
 
@@ -92,7 +107,7 @@ const BAITS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The zip of mails.
+/// The mail, or a zip of mails where there are several.
 ///
 /// # Errors
 /// An address that cannot be one, or too many.
@@ -109,120 +124,199 @@ pub fn mint(mint: &Mint<'_>, kind: &str, style: Style) -> Result<Artefact, Vec<F
     if subject.is_some_and(|text| text.chars().any(char::is_control)) {
         return Err(vec![Fault::new(SUBJECT, "takes one line of text")]);
     }
-    let mut zip = Writer::explorer(OFFICE_TIME);
-    let mut first = String::new();
-    for (n, to) in boxes.iter().enumerate() {
-        let mut dice = Dice::new(&mint.seed, &format!("mail to {to}"));
-        let mail = mail(mint, &mut dice, style, to, subject, sender);
-        if n == 0 {
-            first.clone_from(&mail);
-        }
-        let name: String = to
-            .chars()
-            .map(|c| match c.is_ascii_alphanumeric() || "@.-_+".contains(c) {
-                true => c,
-                false => '_',
-            })
-            .collect();
-        zip.add(&format!("{name}.eml"), mail.as_bytes(), attribute::ARCHIVE);
+    if mint
+        .param(USER)
+        .is_some_and(|text| text.chars().any(char::is_control))
+    {
+        return Err(vec![Fault::new(USER, "takes one line of text")]);
     }
-    Ok(Artefact {
-        fields: Map::from_iter([
-            (MAILBOXES.to_owned(), Value::from(boxes)),
-            ("url".to_owned(), mint.url("png").into()),
-        ]),
-        renders: [(kind.to_owned(), first)].into(),
-        file: Some(ArtefactFile {
+    let template = mint.param(HTML).filter(|text| !text.trim().is_empty());
+    let mut mails = boxes.iter().map(|to| {
+        let mut dice = Dice::new(&mint.seed, &format!("mail to {to}"));
+        let letter = Letter {
+            style,
+            to,
+            subject,
+            sender,
+            template,
+        };
+        (file_name(to), letter.write(mint, &mut dice))
+    });
+    let mut fields = Map::from_iter([
+        (MAILBOXES.to_owned(), Value::from(boxes.clone())),
+        ("url".to_owned(), mint.url("png").into()),
+        // Whoever puts it somewhere says so.
+        ("state".to_owned(), "local".into()),
+    ]);
+    let Some((name, (first, sent))) = mails.next() else {
+        return Err(vec![Fault::new(MAILBOXES, "takes mail addresses")]);
+    };
+    let file = if boxes.len() == 1 {
+        fields.insert("sent".to_owned(), sent.into());
+        ArtefactFile {
+            name,
+            mime: "message/rfc822",
+            bytes: first.clone().into_bytes(),
+        }
+    } else {
+        let mut zip = Writer::explorer(OFFICE_TIME);
+        zip.add(&name, first.as_bytes(), attribute::ARCHIVE);
+        for (name, (mail, _)) in mails {
+            zip.add(&name, mail.as_bytes(), attribute::ARCHIVE);
+        }
+        ArtefactFile {
             name: "mails.zip".to_owned(),
             mime: "application/zip",
             bytes: zip.finish(),
-        }),
+        }
+    };
+    Ok(Artefact {
+        fields,
+        renders: [(kind.to_owned(), first)].into(),
+        file: Some(file),
         ..Artefact::default()
     })
 }
 
-/// One mail (RFC 5322): text and HTML, of which the latter has a link and a picture.
-fn mail(
-    mint: &Mint<'_>,
-    dice: &mut Dice,
+fn file_name(address: &str) -> String {
+    let plain = |c: char| match c.is_ascii_alphanumeric() || "@.-_+".contains(c) {
+        true => c,
+        false => '_',
+    };
+    address.chars().map(plain).collect::<String>() + ".eml"
+}
+
+/// What one mail is written from.
+struct Letter<'a> {
     style: Style,
-    to: &str,
-    subject: Option<&str>,
-    sender: Option<&str>,
-) -> String {
-    let domain = to.rsplit_once('@').map_or("", |(_, domain)| domain);
-    let (bait, promise, words) = dice.pick(BAITS);
-    let subject = subject.unwrap_or(bait);
-    let person = prose::person(dice);
-    let from = match sender {
-        Some(sender) => sender.to_owned(),
-        None => {
-            let local: String = person
-                .to_lowercase()
-                .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c } else { '.' })
-                .collect();
-            format!("{local}@{domain}")
+    to: &'a str,
+    subject: Option<&'a str>,
+    sender: Option<&'a str>,
+    template: Option<&'a str>,
+}
+
+impl Letter<'_> {
+    /// The mail (RFC 5322) and when it seems to have been sent, in seconds since 1970.
+    fn write(&self, mint: &Mint<'_>, dice: &mut Dice) -> (String, i64) {
+        let (bait, promise, words) = dice.pick(BAITS);
+        let subject = self.subject.unwrap_or(bait);
+        let person = prose::person(dice);
+        let from = match (self.sender, self.template) {
+            // Whose words they are isn't ours to make up.
+            (Some(sender), Some(_)) => sender.to_owned(),
+            (Some(sender), None) => format!("\"{person}\" <{sender}>"),
+            (None, _) => {
+                let domain = self.to.rsplit_once('@').map_or("", |(_, domain)| domain);
+                let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '.' };
+                let local: String = person.to_lowercase().chars().map(plain).collect();
+                format!("\"{person}\" <{local}@{domain}>")
+            }
+        };
+        let sent = mint.now.secs() - i64::from(dice.number(3_600, 60 * 86_400));
+        let date = coalmine_core::Timestamp::from_secs(sent).format("%a, %d %b %Y %H:%M:%S +0000");
+        let place = |extension| {
+            let url = mint.secure_url(extension);
+            let url = url.unwrap_or_else(|| mint.url(extension));
+            format!("{url}?u={}", percent(self.to, ""))
+        };
+        let (link, picture) = (place("html"), place("png"));
+        let (id, boundary) = self.marks(dice);
+        let pixel = format!(
+            "<img src=\"{}\" width=\"1\" height=\"1\" alt=\"\">",
+            escape(&picture)
+        );
+        let content = match self.template {
+            Some(template) => {
+                let html = self.filled(mint, template, &link, &pixel);
+                // Its lines may be of any length.
+                let body = data_encoding::BASE64.encode(html.as_bytes());
+                let lines: Vec<&str> = (0..body.len())
+                    .step_by(76)
+                    .filter_map(|at| body.get(at..body.len().min(at + 76)))
+                    .collect();
+                format!(
+                    "Content-Type: text/html; charset=\"utf-8\"\r\n\
+                     Content-Transfer-Encoding: base64\r\n\r\n{}\r\n",
+                    lines.join("\r\n")
+                )
+            }
+            None => {
+                let greeting = dice.pick(&["Hi", "Hello", "Hi there", "Good morning"]);
+                let bye = dice.pick(&["Best", "Regards", "Thanks", "Cheers"]);
+                let html = format!(
+                    "<div dir=\"ltr\"><p>{greeting},</p>\r\n<p>{promise}</p>\r\n\
+                     <p><a href=\"{link}\">{words}</a></p>\r\n<p>{bye},<br>{person}</p>\r\n{pixel}</div>",
+                    link = escape(&link),
+                );
+                let html = match self.style {
+                    Style::Gmail => html,
+                    Style::Office => format!("<html>\r\n<body>\r\n{html}\r\n</body>\r\n</html>"),
+                };
+                let text = format!(
+                    "{greeting},\r\n\r\n{promise}\r\n\r\n{words}: {link}\r\n\r\n{bye},\r\n{person}"
+                );
+                let part = |kind: &str, body: &str| {
+                    format!(
+                        "--{boundary}\r\nContent-Type: {kind}; charset=\"utf-8\"\r\n\
+                         Content-Transfer-Encoding: 8bit\r\n\r\n{body}\r\n\r\n"
+                    )
+                };
+                format!(
+                    "Content-Type: multipart/alternative;\r\n\tboundary=\"{boundary}\"\r\n\r\n{}{}--{boundary}--\r\n",
+                    part("text/plain", &text),
+                    part("text/html", &html),
+                )
+            }
+        };
+        let mail = format!(
+            "Date: {date}\r\nFrom: {from}\r\nTo: {}\r\nSubject: {}\r\nMessage-ID: <{id}>\r\n\
+             MIME-Version: 1.0\r\n{content}",
+            self.to,
+            encoded(subject),
+        );
+        (mail, sent)
+    }
+
+    /// The template with its places filled, and the picture at its end.
+    fn filled(&self, mint: &Mint<'_>, template: &str, link: &str, pixel: &str) -> String {
+        let local = self.to.split('@').next().unwrap_or_default();
+        let user = mint.param(USER).filter(|name| !name.trim().is_empty());
+        let html = template
+            // The link first: it holds no brace, a name might.
+            .replace("{url}", &escape(link))
+            .replace("{user}", &escape(user.unwrap_or(local)));
+        match html.to_ascii_lowercase().rfind("</body>") {
+            Some(end) => format!("{}{pixel}{}", &html[..end], &html[end..]),
+            None => html + pixel,
         }
-    };
-    let sent = mint.now.secs() - i64::from(dice.number(3_600, 60 * 86_400));
-    let date = coalmine_core::Timestamp::from_secs(sent).format("%a, %d %b %Y %H:%M:%S +0000");
-    let place = |extension| {
-        let url = mint.secure_url(extension);
-        let url = url.unwrap_or_else(|| mint.url(extension));
-        format!("{url}?u={}", percent(to, ""))
-    };
-    let (link, picture) = (place("html"), place("png"));
-    let (id, boundary) = match style {
-        Style::Gmail => (
-            format!(
-                "CA{}@mail.gmail.com",
-                data_encoding::BASE64URL_NOPAD.encode(&dice.bytes::<33>())
+    }
+
+    /// Message id and boundary as the service makes them.
+    fn marks(&self, dice: &mut Dice) -> (String, String) {
+        match self.style {
+            Style::Gmail => (
+                format!(
+                    "CA{}@mail.gmail.com",
+                    data_encoding::BASE64URL_NOPAD.encode(&dice.bytes::<33>())
+                ),
+                format!("000000000000{}", HEXLOWER.encode(&dice.bytes::<8>())),
             ),
-            format!("000000000000{}", HEXLOWER.encode(&dice.bytes::<8>())),
-        ),
-        Style::Office => {
-            let region = format!("{:02}", dice.number(1, 10));
-            let host = format!(
-                "{}{}PR{region}{:02}MB{:04}",
-                dice.pick(&["AM", "DB", "VI", "PA", "AS"]),
-                dice.number(3, 9),
-                dice.number(1, 90),
-                dice.number(100, 9999)
-            );
-            let random = data_encoding::HEXUPPER.encode(&dice.bytes::<16>());
-            let id = format!("{host}{random}@{host}.eurprd{region}.prod.outlook.com");
-            let random = data_encoding::HEXUPPER.encode(&dice.bytes::<16>());
-            (id, format!("_000_{random}{host}_"))
+            Style::Office => {
+                let region = format!("{:02}", dice.number(1, 10));
+                let host = format!(
+                    "{}{}PR{region}{:02}MB{:04}",
+                    dice.pick(&["AM", "DB", "VI", "PA", "AS"]),
+                    dice.number(3, 9),
+                    dice.number(1, 90),
+                    dice.number(100, 9999)
+                );
+                let random = data_encoding::HEXUPPER.encode(&dice.bytes::<16>());
+                let id = format!("{host}{random}@{host}.eurprd{region}.prod.outlook.com");
+                let random = data_encoding::HEXUPPER.encode(&dice.bytes::<16>());
+                (id, format!("_000_{random}{host}_"))
+            }
         }
-    };
-    let greeting = dice.pick(&["Hi", "Hello", "Hi there", "Good morning"]);
-    let bye = dice.pick(&["Best", "Regards", "Thanks", "Cheers"]);
-    let html = format!(
-        "<div dir=\"ltr\"><p>{greeting},</p>\r\n<p>{promise}</p>\r\n<p><a href=\"{link}\">{words}</a></p>\r\n\
-         <p>{bye},<br>{person}</p>\r\n<img src=\"{picture}\" width=\"1\" height=\"1\" alt=\"\"></div>",
-        link = escape(&link),
-        picture = escape(&picture),
-    );
-    let html = match style {
-        Style::Gmail => html,
-        Style::Office => format!("<html>\r\n<body>\r\n{html}\r\n</body>\r\n</html>"),
-    };
-    let text =
-        format!("{greeting},\r\n\r\n{promise}\r\n\r\n{words}: {link}\r\n\r\n{bye},\r\n{person}");
-    let part = |kind: &str, body: &str| {
-        format!(
-            "--{boundary}\r\nContent-Type: {kind}; charset=\"utf-8\"\r\n\
-             Content-Transfer-Encoding: 8bit\r\n\r\n{body}\r\n\r\n"
-        )
-    };
-    format!(
-        "Date: {date}\r\nFrom: \"{person}\" <{from}>\r\nTo: {to}\r\nSubject: {}\r\nMessage-ID: <{id}>\r\n\
-         MIME-Version: 1.0\r\nContent-Type: multipart/alternative;\r\n\tboundary=\"{boundary}\"\r\n\r\n{}{}--{boundary}--\r\n",
-        encoded(subject),
-        part("text/plain", &text),
-        part("text/html", &html),
-    )
+    }
 }
 
 /// A header's text; what isn't ASCII as encoded words (RFC 2047), each short enough.
@@ -326,5 +420,57 @@ mod tests {
         assert_eq!(wrong(&[(MAILBOXES, &many)]), MAILBOXES);
         assert_eq!(wrong(&[(MAILBOXES, BOXES), (SUBJECT, "a\r\nb")]), SUBJECT);
         assert_eq!(wrong(&[(MAILBOXES, BOXES), (SENDER, "nobody")]), SENDER);
+        assert_eq!(wrong(&[(MAILBOXES, BOXES), (USER, "a\nb")]), USER);
+    }
+
+    #[test]
+    fn a_template_is_filled_and_gets_a_picture_at_its_end() {
+        let decoded = |template: &str, user: &str| {
+            let made = minted(
+                &gmail::KIND,
+                &[
+                    (MAILBOXES, "bob@example.org"),
+                    (SENDER, "security@example.org"),
+                    (HTML, template),
+                    (USER, user),
+                ],
+            )
+            .unwrap();
+            let file = made.file.unwrap();
+            assert_eq!(
+                (&*file.name, file.mime),
+                ("bob@example.org.eml", "message/rfc822")
+            );
+            let mail = String::from_utf8(file.bytes).unwrap();
+            assert_eq!(mail, made.renders["gmail"]);
+            assert_eq!(made.fields["state"], "local");
+            let (head, body) = mail.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.contains("\r\nFrom: security@example.org\r\n"),
+                "{head}"
+            );
+            assert!(
+                head.contains("\r\nContent-Transfer-Encoding: base64"),
+                "{head}"
+            );
+            let sent = coalmine_core::Timestamp::from_secs(made.fields["sent"].as_i64().unwrap());
+            let date = sent.format("Date: %a, %d %b %Y %H:%M:%S +0000\r\n");
+            assert!(head.starts_with(&date), "{head}");
+            assert!(body.lines().all(|line| line.len() <= 76));
+            let body = data_encoding::BASE64.decode(body.replace("\r\n", "").as_bytes());
+            String::from_utf8(body.unwrap()).unwrap()
+        };
+        let html = decoded(
+            "<body>ünï {user}: <a href='{url}'>x</a></BODY>",
+            "Bob <{url}>",
+        );
+        let (before, after) = html.split_once("Bob &lt;{url}&gt;").unwrap();
+        assert!(before.starts_with("<body>ünï "), "{html}");
+        assert!(after.starts_with(": <a href='http"), "{html}");
+        assert!(html.ends_with(" alt=\"\"></BODY>"), "{html}");
+        assert_eq!(html.matches("?u=bob%40example.org").count(), 2, "{html}");
+        // Without a place for the link the picture alone is told.
+        let html = decoded("Hello {user}", "");
+        assert!(html.starts_with("Hello bob<img src=\"http"), "{html}");
     }
 }

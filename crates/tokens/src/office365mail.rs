@@ -10,8 +10,8 @@ pub static KIND: TokenKind = TokenKind {
     id: "office365mail",
     title: "Office 365 Mail Bug",
     description: "Office 365 Mail Bug",
-    doc: "Mails for mailboxes in Office 365, one for each address that you name, as a zip of .eml files.\n\
-          Put each into its mailbox with any mail program, or by IMAP, and archive it: its owner has no \
+    doc: "Mails for mailboxes in Office 365, one for each address that you name, as .eml files.\n\
+          Put each into its mailbox with any mail program and archive it, or let the Console do so by IMAP: its owner has no \
           reason to open it, but somebody who searches the mailbox for passwords and payments has.\n\
           The mail's link and its picture of one pixel carry the mailbox's address, which the incident \
           shows in the URL.\n\
@@ -21,7 +21,7 @@ pub static KIND: TokenKind = TokenKind {
     logtype: 17019,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(
-        "Makes the mails; it does not put them into mailboxes through Microsoft's API.",
+        "Makes the mails, and puts them by IMAP into the mailboxes that are configured; it does not sign in at Microsoft.",
     ),
     asks: mails::ASKS,
     event: &[],

@@ -1,5 +1,7 @@
 //! From TOML to [`Config`], noting faults as it goes.
 
+mod imap;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -60,6 +62,7 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
         "tor_list",
         "vpn_list",
         "proxy_list",
+        "imap",
     ];
     let tokens = root.table("tokens", &known, |s| TokensPart {
         address: s
@@ -82,6 +85,7 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
             vpn: s.file("vpn_list", &ground.folder),
             proxy: s.file("proxy_list", &ground.folder),
         },
+        imap: s.imap_servers(&ground.folder),
     });
     let birds = birds(&file, ground, faults);
     Some(Config {

@@ -5,7 +5,9 @@ use coalmine_core::{DecoyKind, System};
 use coalmine_sensor::PortscanSettings;
 use serde_json::{Map, Value, json};
 
-use super::{CONSOLE, MAX_BIRDS, TOKEN_DNS_PORT, TOKEN_HTTP_PORT, most_instances};
+use super::{
+    CONSOLE, MAX_BIRDS, MAX_IMAP, MAX_MAILBOXES, TOKEN_DNS_PORT, TOKEN_HTTP_PORT, most_instances,
+};
 use crate::personality::PERSONALITIES;
 
 /// The schema of a configuration with these decoys.
@@ -73,6 +75,7 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
                     "tor_list": text("A file with addresses of Tor's exits, a line each; events then say whether sources are among them."),
                     "vpn_list": text("The same of VPNs."),
                     "proxy_list": text("The same of open proxies."),
+                    "imap": imap(),
                 },
             },
             "bird": {
@@ -80,6 +83,45 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
                 "minItems": 1,
                 "maxItems": MAX_BIRDS,
                 "items": {"type": "object", "additionalProperties": false, "properties": bird},
+            },
+        },
+    })
+}
+
+/// `[[tokens.imap]]`.
+fn imap() -> Value {
+    let text = |doc: &str| json!({"type": "string", "description": doc});
+    let mailbox = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["address"],
+        "properties": {
+            "address": text("Its mail address."),
+            "name": text("Its owner's name."),
+            "user": text("The user name that the server knows it by; its address if missing."),
+            "password": text("Its own password; without one, the server's user logs in for it."),
+            "password_file": text("A file whose first line is its password, read at each use."),
+        },
+    });
+    json!({
+        "type": "array",
+        "maxItems": MAX_IMAP,
+        "items": {
+            "type": "object",
+            "description": "An IMAP server, in whose mailboxes mails of tokens are put.",
+            "additionalProperties": false,
+            "required": ["host"],
+            "properties": {
+                "host": text("Its name or address; its certificate must be for it."),
+                "port": {"type": "integer", "minimum": 1, "maximum": 65535, "default": 993, "description": "Its port; 143 is usual without TLS."},
+                "tls": {"type": "boolean", "default": true, "description": "Whether TLS begins at once. Without it, passwords are sent in the clear."},
+                "ca_file": text("A PEM file with the authorities to trust, in place of the system's."),
+                "folder": {"type": "string", "default": "INBOX", "description": "The folder that takes mails, made where it is missing."},
+                "seen": {"type": "boolean", "default": true, "description": "Whether mails look as if they had been read."},
+                "user": text("A master user, who may act as the owner of every mailbox (SASL PLAIN)."),
+                "password": text("Its password."),
+                "password_file": text("A file whose first line is its password, read at each use."),
+                "mailboxes": {"type": "array", "maxItems": MAX_MAILBOXES, "items": mailbox, "description": "Its mailboxes."},
             },
         },
     })

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use coalmine_console::channels::SourceFiles;
+use coalmine_console::mailboxes::{ImapServer, Password};
 use coalmine_core::settings::Setting;
 use coalmine_sensor::PortscanSettings;
 use serde_json::Value;
@@ -17,6 +18,9 @@ pub fn toml(config: &Config) -> String {
     );
     text.push_str(&console(config));
     text.push_str(&tokens(config));
+    for server in &config.tokens.imap {
+        text.push_str(&imap(server));
+    }
     for bird in &config.birds {
         text.push_str(&self::bird(bird));
     }
@@ -82,6 +86,49 @@ fn sources(files: &SourceFiles) -> String {
         };
     }
     text
+}
+
+/// With its passwords: this is the operator's own file, and reads back the same.
+fn imap(server: &ImapServer) -> String {
+    let text = |text: &str| value(&text.into());
+    let password = |password: &Password| match password {
+        Password::Text(given) => format!("password = {}", text(given)),
+        Password::File(path) => format!("password_file = {}", text(&path.display().to_string())),
+    };
+    let mut shown = format!(
+        "\n# An IMAP server, in whose mailboxes mails of tokens are put.\n[[tokens.imap]]\n\
+         host = {}\nport = {}\ntls = {}\nfolder = {}\nseen = {}\n",
+        text(&server.host),
+        server.port,
+        server.tls,
+        text(&server.folder),
+        server.seen,
+    );
+    if let Some(file) = &server.ca_file {
+        let _ = writeln!(shown, "ca_file = {}", text(&file.display().to_string()));
+    }
+    if let Some(master) = &server.master {
+        let _ = writeln!(
+            shown,
+            "user = {}\n{}",
+            text(&master.user),
+            password(&master.password)
+        );
+    }
+    shown.push_str("mailboxes = [\n");
+    for mailbox in &server.mailboxes {
+        let own = mailbox.password.as_ref();
+        let own = own.map_or(String::new(), |own| format!(", {}", password(own)));
+        let _ = writeln!(
+            shown,
+            "  {{ address = {}, name = {}, user = {}{own} }},",
+            text(&mailbox.address),
+            text(&mailbox.name),
+            text(&mailbox.user),
+        );
+    }
+    shown.push_str("]\n");
+    shown
 }
 
 fn bird(bird: &BirdPart) -> String {

@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use coalmine_console::mailboxes::Password;
 use coalmine_core::decoy::{Limits, Poke, Tls, Transport};
 use coalmine_core::{DecoyKind, Service};
 use serde_json::json;
@@ -244,6 +245,86 @@ fn what_is_shown_reads_back_the_same() {
         Config::parse(&shown, &ground()).as_ref(),
         Ok(&config),
         "{shown}"
+    );
+}
+
+#[test]
+fn a_mail_server_is_read_with_its_logins_and_shown_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("pw"), "s3cret\n").unwrap();
+    let ground = Ground {
+        folder: dir.path().to_owned(),
+        ..ground()
+    };
+    let text = "[tokens]\nhttp_port = 81\n[[tokens.imap]]\nhost = 'imap.example.com'\nuser = 'master'\npassword_file = 'pw'\n\
+                mailboxes = [{address = 'Alice@Example.com', name = 'Alice \"A\"'}, \
+                {address = 'bob@example.com', user = 'bob', password = 'x'}]\n\
+                [[tokens.imap]]\nhost = '127.0.0.1'\ntls = false\nfolder = 'Archive'\nseen = false\n\
+                mailboxes = [{address = 'c@example.com', password_file = 'pw'}]\n";
+    let config = Config::parse(text, &ground).unwrap();
+    let [one, two] = config.tokens.imap.as_slice() else {
+        panic!("{config:?}")
+    };
+    let master = one.master.as_ref().unwrap();
+    let file = Password::File(dir.path().join("pw"));
+    assert_eq!((&*master.user, &master.password), ("master", &file));
+    assert_eq!(
+        (one.port, one.tls, &*one.folder, one.seen),
+        (993, true, "INBOX", true)
+    );
+    assert_eq!(one.mailboxes[0].address, "alice@example.com");
+    assert_eq!(one.mailboxes[0].user, "alice@example.com");
+    assert_eq!(one.mailboxes[0].password, None);
+    assert_eq!(one.mailboxes[1].user, "bob");
+    assert_eq!(
+        (two.port, two.tls, &*two.folder, two.seen),
+        (143, false, "Archive", false)
+    );
+    assert_eq!(two.mailboxes[0].password, Some(file));
+    let shown = show::toml(&config);
+    assert_eq!(
+        Config::parse(&shown, &ground).as_ref(),
+        Ok(&config),
+        "{shown}"
+    );
+    assert!(!format!("{config:?}").contains("\"x\""));
+}
+
+#[test]
+fn what_is_wrong_with_a_mail_server_is_told_with_its_key() {
+    let told = |text: &str| faults(&format!("[[tokens.imap]]\n{text}"));
+    assert_eq!(
+        told(
+            "hots = 'a'\nmailboxes = [{address = 'a@b'}, {address = 'x', password = '1', password_file = 'f'}]"
+        ),
+        [
+            "tokens.imap[0].hots: unknown key; did you mean host?",
+            "tokens.imap[0].host: is missing; name the server, e.g. imap.example.com",
+            "tokens.imap[0].mailboxes[0]: has no password; give it one, or the server a user who may act for all",
+            "tokens.imap[0].mailboxes[1].address: must be a mail address, e.g. alice@example.com, not \"x\"",
+            "tokens.imap[0].mailboxes[1].password_file: there is no file /nonexistent/f",
+            "tokens.imap[0].mailboxes[1].password: stands beside password_file; give one of them",
+        ]
+    );
+    assert_eq!(
+        told("host = 'a b'\nport = 0\nfolder = ''\nuser = 'm'"),
+        [
+            "tokens.imap[0].host: must be a name or an address, e.g. imap.example.com, not \"a b\"",
+            "tokens.imap[0].port: must be a number from 1 to 65535",
+            "tokens.imap[0].folder: must be the name of a folder, e.g. INBOX",
+            "tokens.imap[0].password: is missing; give the user's, or name password_file",
+            "tokens.imap[0].mailboxes: are missing; list them as [{ address = \"alice@example.com\" }]",
+        ]
+    );
+    assert_eq!(
+        told(
+            "host = 'a'\nmailboxes = [{address = 'a@b', password = '1'}]\n[[tokens.imap]]\nhost = 'b'\nmailboxes = [{address = 'A@b', password = '1'}]"
+        ),
+        ["tokens.imap[1].mailboxes[0].address: \"a@b\" is listed twice; leave one"]
+    );
+    assert_eq!(
+        faults("[tokens]\nimap = 3"),
+        ["tokens.imap: must be written as [[tokens.imap]], one for each server"]
     );
 }
 

@@ -199,22 +199,7 @@ async fn respond(State(api): State<Arc<Api>>, request: Request<Body>) -> Respons
 async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Answer, ApiError> {
     let path = endpoint_path(parts.uri.path());
     let body = read(api, path, parts, body).await?;
-    let Some(endpoint) = table::find(path) else {
-        return Err(if gaps::is_documented(path) {
-            ApiError::not_found(format!(
-                "This endpoint isn't available in this version: {path}"
-            ))
-        } else {
-            ApiError::not_found("There is no such endpoint; /api/v1/openapi.json lists them all")
-        });
-    };
-    if !endpoint.methods.iter().any(|verb| verb.is(&parts.method)) {
-        let methods: Vec<_> = endpoint.methods.iter().map(|verb| verb.name()).collect();
-        return Err(ApiError::method(format!(
-            "Method not allowed; {path} takes {}",
-            methods.join(", ")
-        )));
-    }
+    let endpoint = endpoint(path, &parts.method)?;
     let client = parts
         .extensions
         .get::<Client>()
@@ -248,13 +233,41 @@ async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Answer, ApiError
     (endpoint.run)(ask).await
 }
 
+/// The endpoint at `path` that takes `method`.
+fn endpoint(path: &str, method: &Method) -> Result<&'static Endpoint, ApiError> {
+    let there = table::find(path);
+    if there.is_empty() {
+        return Err(if gaps::is_documented(path) {
+            ApiError::not_found(format!(
+                "This endpoint isn't available in this version: {path}"
+            ))
+        } else {
+            ApiError::not_found("There is no such endpoint; /api/v1/openapi.json lists them all")
+        });
+    }
+    let takes = |endpoint: &&&Endpoint| endpoint.methods.iter().any(|verb| verb.is(method));
+    if let Some(endpoint) = there.iter().find(takes) {
+        return Ok(endpoint);
+    }
+    let methods: Vec<_> = there
+        .iter()
+        .flat_map(|endpoint| endpoint.methods.iter().map(|verb| verb.name()))
+        .collect();
+    Err(ApiError::method(format!(
+        "Method not allowed; {path} takes {}",
+        methods.join(", ")
+    )))
+}
+
 /// The whole body. It is read even where it isn't needed: answering early would break the
 /// connection.
 async fn read(api: &Api, path: &str, parts: &Parts, body: Body) -> Result<Bytes, ApiError> {
     let uploads = header_text(parts, header::CONTENT_TYPE.as_str())
         .to_ascii_lowercase()
         .starts_with("multipart/form-data")
-        && table::find(path).is_some_and(|endpoint| endpoint.takes_files());
+        && table::find(path)
+            .iter()
+            .any(|endpoint| endpoint.takes_files());
     // What is short needs no place of its own.
     let is_short = header_text(parts, header::CONTENT_LENGTH.as_str())
         .parse()

@@ -14,17 +14,12 @@ pub fn openapi(catalogue: &Catalogue, version: &str) -> Value {
     let mut paths = Map::new();
     for (group, endpoints) in GROUPS {
         for endpoint in *endpoints {
-            let methods: Map<String, Value> = endpoint
-                .methods
-                .iter()
-                .map(|verb| {
-                    (
-                        verb.name().to_ascii_lowercase(),
-                        operation(endpoint, *verb, group, &kinds),
-                    )
-                })
-                .collect();
-            paths.insert(format!("/api/v1/{}", endpoint.path), methods.into());
+            let path = paths
+                .entry(format!("/api/v1/{}", endpoint.path))
+                .or_insert_with(|| Value::Object(Map::new()));
+            for verb in endpoint.methods {
+                path[verb.name().to_ascii_lowercase()] = operation(endpoint, *verb, group, &kinds);
+            }
         }
     }
     json!({
@@ -228,7 +223,8 @@ mod tests {
     fn every_endpoint_and_method_is_in_it_with_its_parameters() {
         let document = document();
         let paths = document["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), table::endpoints().count());
+        let all: std::collections::HashSet<_> = table::endpoints().map(|e| e.path).collect();
+        assert_eq!(paths.len(), all.len());
         for endpoint in table::endpoints() {
             for verb in endpoint.methods {
                 let method = verb.name().to_ascii_lowercase();

@@ -199,6 +199,7 @@ pub static GROUPS: &[(&str, &[Endpoint])] = &[
     ("Canarytokens", tokens::ENDPOINTS),
     ("Changing Canarytokens", tokens::changes::ENDPOINTS),
     ("Token factories", tokens::factory::ENDPOINTS),
+    ("Mails in mailboxes", tokens::mails::ENDPOINTS),
     ("Token settings", token_settings::ENDPOINTS),
     ("Breadcrumbs", breadcrumbs::ENDPOINTS),
     ("Flocks", flocks::ENDPOINTS),
@@ -213,10 +214,15 @@ pub fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     GROUPS.iter().flat_map(|(_, group)| group.iter())
 }
 
-static BY_PATH: LazyLock<HashMap<&'static str, &'static Endpoint>> =
-    LazyLock::new(|| endpoints().map(|e| (e.path, e)).collect());
+static BY_PATH: LazyLock<HashMap<&'static str, Vec<&'static Endpoint>>> = LazyLock::new(|| {
+    let mut paths: HashMap<_, Vec<_>> = HashMap::new();
+    for endpoint in endpoints() {
+        paths.entry(endpoint.path).or_default().push(endpoint);
+    }
+    paths
+});
 
-/// The endpoint at `path` (below `/api/v1/`).
-pub fn find(path: &str) -> Option<&'static Endpoint> {
-    BY_PATH.get(path).copied()
+/// The endpoints at `path` (below `/api/v1/`), each with methods of its own; usually one.
+pub fn find(path: &str) -> &'static [&'static Endpoint] {
+    BY_PATH.get(path).map_or(&[], Vec::as_slice)
 }

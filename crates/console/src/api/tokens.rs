@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod factory;
 mod lists;
+pub mod mails;
 pub mod mint;
 
 use coalmine_core::token::{self, ArtefactFile, Takes as Wants};

@@ -262,6 +262,7 @@ pub(super) fn config(http: &str, dns: &str) -> ConsoleConfig {
         nx_zone: None,
         public_address: IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)),
         token_others: Others::default(),
+        mailboxes: Vec::new(),
         token_sources: SourceFiles::default(),
         token_http: http.parse().ok(),
         token_dns: dns.parse().ok(),

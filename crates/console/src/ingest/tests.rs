@@ -23,6 +23,7 @@ pub(crate) fn console() -> (tempfile::TempDir, Shared) {
         token_http: None,
         token_dns: None,
         token_others: crate::channels::Others::default(),
+        mailboxes: Vec::new(),
         token_sources: crate::channels::SourceFiles::default(),
         reverse_lookups: true,
         version: "0",

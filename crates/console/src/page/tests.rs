@@ -64,6 +64,7 @@ impl Bench {
                 token_http: None,
                 token_dns: None,
                 token_others: crate::channels::Others::default(),
+                mailboxes: Vec::new(),
                 token_sources: crate::channels::SourceFiles::default(),
                 reverse_lookups: false,
                 version: "0",

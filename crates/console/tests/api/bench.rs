@@ -490,6 +490,7 @@ pub fn config(dir: &std::path::Path) -> ConsoleConfig {
         token_http: "127.0.0.1:80".parse().ok(),
         token_dns: None,
         token_others: coalmine_console::channels::Others::default(),
+        mailboxes: Vec::new(),
         token_sources: coalmine_console::channels::SourceFiles::default(),
         reverse_lookups: false,
         version: "0.0.0",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{Artefact, Mint, Places, Takes as Wants, Upload};
-use coalmine_core::{Seed, TokenId};
+use coalmine_core::{Seed, TokenId, TokenKind};
 use coalmine_store::flocks::DEFAULT;
 use coalmine_store::tokens::{NewToken, TokenRow};
 use serde_json::{Map, Value, json};
@@ -73,9 +73,26 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
             Some((asked.name.to_owned(), file))
         })
         .collect();
+    let token = remember(&ask, kind, memo, &flock.id, params, files, factory_auth).await?;
+    Ok(Answer::success(json!({"canarytoken": show(&ask, &token)})))
+}
+
+/// Mints a token and keeps it.
+///
+/// # Errors
+/// What is wrong with the parameters; the store's.
+pub async fn remember(
+    ask: &Ask,
+    kind: &TokenKind,
+    memo: String,
+    flock_id: &str,
+    params: BTreeMap<String, String>,
+    files: BTreeMap<String, Upload>,
+    factory_auth: Option<String>,
+) -> Result<TokenRow, ApiError> {
     let random = setup::random().map_err(|_| ApiError::internal())?;
     let id = TokenId::from_seed(&Seed::new(random));
-    let places = places(&ask).await?;
+    let places = places(ask).await?;
     let mint = Mint {
         id: &id,
         params: &params,
@@ -92,7 +109,7 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
             id: id.clone(),
             kind: kind.id.to_owned(),
             memo,
-            flock_id: flock.id.clone(),
+            flock_id: flock_id.to_owned(),
             created: ask.now,
             params,
             fields,
@@ -105,13 +122,10 @@ pub async fn make(ask: Ask, factory_auth: Option<String>) -> Result<Answer, ApiE
     ask.audit(
         "canarytoken_create",
         &format!("created Canarytoken {id} ({})", kind.id),
-        Some(&flock.id),
+        Some(flock_id),
     )
     .await?;
-    let Some(token) = tokens.get(&id).await? else {
-        return Err(ApiError::internal());
-    };
-    Ok(Answer::success(json!({"canarytoken": show(&ask, &token)})))
+    tokens.get(&id).await?.ok_or_else(ApiError::internal)
 }
 
 /// The file to place.
