@@ -6,6 +6,7 @@
 //! *Invariant:* it trusts the certificate authority it was given and no other.
 
 mod model;
+mod tokens;
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +15,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub use model::{Device, Event, Feed, Incident, Key, Token};
+pub use model::{Device, DnsArrival, DnsPlan, Event, Feed, Incident, Key, Token};
+pub use tokens::TokenSearch;
 
 /// Longest wait for one answer.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -199,101 +201,6 @@ impl Client {
         }
         self.get::<Answer>("devices/all", &[])
             .map(|answer| answer.devices)
-    }
-
-    /// All tokens.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub fn tokens(&self) -> Result<Vec<Token>> {
-        #[derive(Deserialize)]
-        struct Answer {
-            tokens: Vec<Token>,
-        }
-        self.get::<Answer>("canarytokens/fetch", &[])
-            .map(|answer| answer.tokens)
-    }
-
-    /// One token by its unique string.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub fn token(&self, canarytoken: &str) -> Result<Token> {
-        #[derive(Deserialize)]
-        struct Answer {
-            token: Token,
-        }
-        self.get::<Answer>("canarytoken/fetch", &[("canarytoken", canarytoken)])
-            .map(|answer| answer.token)
-    }
-
-    /// Creates a token of `kind`; `params` are the kind's own, by wire name.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub fn create_token(&self, kind: &str, memo: &str, params: &[(&str, &str)]) -> Result<Token> {
-        #[derive(Deserialize)]
-        struct Answer {
-            canarytoken: Token,
-        }
-        let mut all = vec![("kind", kind), ("memo", memo)];
-        all.extend_from_slice(params);
-        self.post::<Answer>("canarytoken/create", &all)
-            .map(|answer| answer.canarytoken)
-    }
-
-    /// The same with files to start from: parameter, name, bytes.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub fn create_token_from(
-        &self,
-        kind: &str,
-        memo: &str,
-        params: &[(&str, &str)],
-        files: &[(&str, &str, &[u8])],
-    ) -> Result<Token> {
-        #[derive(Deserialize)]
-        struct Answer {
-            canarytoken: Token,
-        }
-        let path = "canarytoken/create";
-        let mut all = vec![("kind", kind), ("memo", memo)];
-        all.extend_from_slice(params);
-        let (content_type, body) = form_data(&all, files);
-        let request = self
-            .agent
-            .post(self.url(path))
-            .header("X-Canary-Auth-Token", &self.key)
-            .header("Content-Type", content_type);
-        self.answer::<Answer>(path, request.send(&body[..]))
-            .map(|answer| answer.canarytoken)
-    }
-
-    /// The file of a token, for kinds that have one.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub fn download_token(&self, canarytoken: &str) -> Result<Vec<u8>> {
-        let path = "canarytoken/download";
-        let mut answer = self
-            .agent
-            .get(self.url(path))
-            .header("X-Canary-Auth-Token", &self.key)
-            .query("canarytoken", canarytoken)
-            .call()
-            .map_err(|cause| self.unreachable(&cause))?;
-        let body = answer
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER)
-            .read_to_vec()
-            .map_err(|cause| self.unreachable(&cause))?;
-        if answer.status().is_success() {
-            Ok(body)
-        } else {
-            decode::<Value>(path, &body).map(|_| Vec::new())
-        }
     }
 
     /// All global API keys.

@@ -178,6 +178,36 @@ pub struct Token {
     pub more: BTreeMap<String, Value>,
 }
 
+/// What the owner of the tokens' zones has to set up in the DNS.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct DnsPlan {
+    /// Zone of DNS tokens and host of token URLs.
+    pub zone: String,
+    /// Zone of names that don't exist.
+    pub nx_zone: Option<String>,
+    /// The owner's own domains.
+    pub domains: Vec<String>,
+    /// The address that names in them resolve to.
+    pub public_address: std::net::IpAddr,
+    /// First label of their name server.
+    pub name_server: String,
+    /// Where the DNS channel listens; missing where it doesn't.
+    pub listens: Option<std::net::SocketAddr>,
+}
+
+/// A query for a probe that the Console has seen.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+pub struct DnsArrival {
+    /// The name as asked for.
+    pub name: String,
+    /// E.g. `A`.
+    pub query_type: String,
+    /// Who asked.
+    pub src_host: String,
+    /// `udp` or `tcp`.
+    pub transport: String,
+}
+
 /// One API key.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 pub struct Key {

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, schema, show};
 use crate::folder::Folder;
 use crate::terminal::{self, Colours};
-use crate::{generate, incidents, poke, registry, remote, up};
+use crate::{generate, incidents, poke, registry, remote, tokens, up};
 
 /// Decoys that notice an intruder at the first touch.
 ///
@@ -113,12 +113,12 @@ enum Command {
         #[command(subcommand)]
         command: KeyCommand,
     },
-    /// Create and list tokens.
+    /// Create tokens, list them, see who touched them, and set up their zone in the DNS.
     Tokens {
         #[command(flatten)]
         data: Data,
         #[command(subcommand)]
-        command: TokensCommand,
+        command: tokens::Command,
     },
     /// Show, check and describe the configuration.
     Config {
@@ -167,35 +167,6 @@ enum KeyCommand {
     Remove {
         /// As `key list` shows it.
         key_id: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum TokensCommand {
-    /// Create a token.
-    #[command(after_help = "Examples:\n  \
-        coalmine tokens create http --memo 'link in the wiki of the finance team'\n  \
-        coalmine tokens create dns --memo 'host name in old backup script'\n  \
-        coalmine tokens create http --memo 'quiet one' --with browser_scanner_enabled=false\n  \
-        coalmine tokens create doc-msword --memo 'finance share' --with doc=plan.docx --out q3.docx")]
-    Create {
-        /// Kind of token, e.g. http, dns; an unknown one lists all.
-        kind: String,
-        /// Where you put it: you'll read this when somebody touches it.
-        #[arg(long)]
-        memo: String,
-        /// What the kind asks for, NAME=VALUE, for files NAME=PATH; may be given several times.
-        #[arg(long = "with", value_name = "NAME=VALUE", value_parser = remote::pair)]
-        with: Vec<(String, String)>,
-        /// Save the token's file, for kinds that have one.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// List all tokens.
-    List {
-        /// One JSON object a line.
-        #[arg(long)]
-        json: bool,
     },
 }
 
@@ -252,16 +223,7 @@ impl Cli {
                 }
             }
             Command::Tokens { data, command } => {
-                let client = remote::client(&data.folder()?)?;
-                match command {
-                    TokensCommand::Create {
-                        kind,
-                        memo,
-                        with,
-                        out,
-                    } => remote::create_token(&client, &kind, &memo, &with, out.as_deref())?,
-                    TokensCommand::List { json } => remote::list_tokens(&client, json)?,
-                }
+                return tokens::run(&data.folder()?, command);
             }
             Command::Config { command } => config(&command)?,
             Command::Openapi => terminal::line(generate::openapi().trim_end()),

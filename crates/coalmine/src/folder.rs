@@ -56,6 +56,9 @@ pub struct RunService {
 pub struct RunTokens {
     /// Zone of DNS tokens and host of token URLs.
     pub zone: String,
+    /// An address that the channels are reached at from this machine.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
     /// Real port of the HTTP channel.
     pub http_port: Option<u16>,
     /// Real port of the DNS channel, UDP and TCP.
@@ -308,6 +311,7 @@ mod tests {
             }],
             tokens: RunTokens {
                 zone: "tokens.example.com".to_owned(),
+                address: Some([127, 0, 0, 1].into()),
                 http_port: Some(18000),
                 dns_port: None,
                 wireguard_port: None,

@@ -13,6 +13,7 @@ pub mod poke;
 pub mod registry;
 pub mod remote;
 pub mod terminal;
+pub mod tokens;
 pub mod up;
 
 /// Program version.

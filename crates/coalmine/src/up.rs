@@ -299,6 +299,7 @@ fn announcement(config: &Config, console: &Running, sensor: &SensorThread) -> Ru
             .collect(),
         tokens: RunTokens {
             zone: config.tokens.zone.clone(),
+            address: Some(local(config.tokens.address)),
             http_port: port(&console.token_http),
             dns_port: port(&console.token_dns),
             wireguard_port: other(TokenChannel::Wireguard),

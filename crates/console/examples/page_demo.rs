@@ -141,6 +141,7 @@ fn console(dir: &std::path::Path) -> Result<Shared, Failure> {
         catalogue,
         config,
         changes,
+        probes: Default::default(),
         stop: tokio::sync::watch::Sender::new(false),
     }))
 }

@@ -44,6 +44,8 @@ pub struct Console {
     pub config: ConsoleConfig,
     /// The Console-wide update counter; changes whenever an incident does.
     pub changes: watch::Sender<i64>,
+    /// Names by which the tokens' zones are tested.
+    pub probes: channels::Probes,
     /// True once the Console is to end; answers that have no end of their own end with it.
     pub stop: watch::Sender<bool>,
 }

@@ -142,6 +142,7 @@ pub async fn start(
         catalogue,
         config,
         changes: watch::Sender::new(updated_id),
+        probes: channels::Probes::default(),
         stop: watch::Sender::new(false),
     });
     let stopping = console.stop.subscribe();

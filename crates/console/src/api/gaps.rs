@@ -100,6 +100,9 @@ mod tests {
         const OURS: &[&str] = &[
             "canarytoken/gmail/download",
             "canarytoken/office365/download",
+            "canarytokens/dns",
+            "canarytokens/dns/arrivals",
+            "canarytokens/dns/probe",
             "canarytokens/kinds",
             "flock/settings/portscan_ignore/add",
             "flock/settings/portscan_ignore/remove",

@@ -200,6 +200,7 @@ pub static GROUPS: &[(&str, &[Endpoint])] = &[
     ("Changing Canarytokens", tokens::changes::ENDPOINTS),
     ("Token factories", tokens::factory::ENDPOINTS),
     ("Mails in mailboxes", tokens::mails::ENDPOINTS),
+    ("Token zones", tokens::dns::ENDPOINTS),
     ("Token settings", token_settings::ENDPOINTS),
     ("Breadcrumbs", breadcrumbs::ENDPOINTS),
     ("Flocks", flocks::ENDPOINTS),

@@ -1,6 +1,7 @@
 //! Canarytokens: kinds, minting, lists, changes, files.
 
 pub mod changes;
+pub mod dns;
 pub mod factory;
 mod lists;
 pub mod mails;

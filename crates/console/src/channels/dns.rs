@@ -24,11 +24,12 @@ use tokio::time::{Instant, timeout};
 pub(super) use self::rate::network;
 use self::rate::{RateLimit, Verdict};
 pub(super) use self::socket::Socket;
+pub(crate) use self::zone::NAME_SERVER;
 pub(super) use self::zone::Zone;
 use self::zone::{Named, Reply};
 use super::slots::Slots;
 use super::touch::{Candidate, Keeper, Touch, Touches, What};
-use super::{ACCEPT_BACK_OFF, floor};
+use super::{ACCEPT_BACK_OFF, Arrival, floor};
 
 /// Longest datagram read; what is longer is no query of ours.
 const MAX_DATAGRAM: usize = 4096;
@@ -191,6 +192,12 @@ async fn notice<K: Keeper>(
     touches: &Arc<Touches<K>>,
 ) -> Reply {
     let Some(named) = named else { return reply };
+    touches.note_probe(&named.token, || Arrival {
+        name: named.name.clone(),
+        query_type: named.query_type.clone(),
+        client: peer.ip().to_canonical(),
+        transport,
+    });
     let touch = Touch {
         at: crate::now(),
         src: Endpoint::from(peer),

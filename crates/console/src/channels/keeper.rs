@@ -8,6 +8,7 @@ use coalmine_core::token::{Token, Upload};
 use coalmine_core::{Sighting, TokenId};
 use coalmine_store::StoreError;
 
+use super::Probes;
 use super::touch::{Candidate, Keeper};
 use crate::Shared;
 use crate::ingest::{amend_now, record_now};
@@ -43,6 +44,10 @@ impl Keeper for Shared {
     async fn domains(&self) -> Vec<String> {
         let settings = self.store.settings().console().await;
         settings.map_or_else(|_| Vec::new(), |settings| settings.token_domains.clone())
+    }
+
+    fn probes(&self) -> Option<&Probes> {
+        Some(&self.probes)
     }
 
     async fn root(&self) -> Option<String> {
@@ -125,6 +130,7 @@ mod tests {
             },
             config,
             changes,
+            probes: Probes::default(),
             stop: watch::Sender::new(false),
         });
         let id: TokenId = WEB.parse().unwrap();

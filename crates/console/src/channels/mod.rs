@@ -14,6 +14,7 @@ mod kubernetes;
 mod lookups;
 mod mysql;
 mod others;
+mod probes;
 mod scanner;
 mod slots;
 mod smtp;
@@ -35,8 +36,10 @@ use tokio::time::Instant;
 use crate::Shared;
 use crate::serve::ConsoleConfig;
 
+pub(crate) use dns::NAME_SERVER;
 use others::BoundOthers;
 pub use others::Others;
+pub use probes::{Arrival, Probes};
 pub use sources::SourceFiles;
 pub(crate) use sources::Sources;
 use touch::{Keeper, Touches};

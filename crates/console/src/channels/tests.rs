@@ -189,6 +189,10 @@ impl Keeper for Memory {
         Vec::new()
     }
 
+    fn probes(&self) -> Option<&Probes> {
+        None
+    }
+
     async fn root(&self) -> Option<String> {
         self.root.clone()
     }

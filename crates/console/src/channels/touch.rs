@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::lookups::{Lookup, Lookups, Told};
 use super::scanner::{Findings, Scanner, Visit};
-use super::{PATIENCE, Sources, ignore};
+use super::{Arrival, PATIENCE, Probes, Sources, ignore};
 
 /// Touches being remembered at once, both channels together.
 const MAX_PENDING: usize = 1024;
@@ -29,6 +29,8 @@ pub(crate) trait Keeper: Send + Sync + 'static {
     fn upload(&self, id: &TokenId, param: &str) -> impl Future<Output = Option<Upload>> + Send;
     /// Domains of tokens beside the configured zone.
     fn domains(&self) -> impl Future<Output = Vec<String>> + Send;
+    /// Names by which the zones are tested.
+    fn probes(&self) -> Option<&Probes>;
     /// What stands at the root of token URLs, where that isn't the usual image.
     fn root(&self) -> impl Future<Output = Option<String>> + Send;
     /// Remembers; returns when it's committed. Whether it is: the failure is logged.
@@ -168,6 +170,13 @@ impl<K: Keeper> Touches<K> {
     /// Domains of tokens beside the configured zone.
     pub async fn domains(&self) -> Vec<String> {
         self.keeper.domains().await
+    }
+
+    /// Takes note of a query for `id` if the zones are tested by that name.
+    pub fn note_probe(&self, id: &TokenId, arrival: impl FnOnce() -> Arrival) {
+        if let Some(probes) = self.keeper.probes() {
+            probes.note(id, Instant::now(), arrival);
+        }
     }
 
     /// What stands at the root of token URLs, where that isn't the usual image.

@@ -37,6 +37,7 @@ pub(crate) fn console() -> (tempfile::TempDir, Shared) {
         },
         config,
         changes: watch::channel(0).0,
+        probes: crate::channels::Probes::default(),
         stop: watch::Sender::new(false),
     };
     (dir, Arc::new(console))

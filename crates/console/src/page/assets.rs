@@ -117,7 +117,7 @@ mod tests {
             let (response, plain) = sent(&name, "identity").await;
             assert!(!response.headers().contains_key(header::CONTENT_ENCODING));
             assert_eq!(plain, whole);
-            assert_eq!(plain, Files::get(&name).unwrap().data);
+            assert_eq!(plain, &*Files::get(&name).unwrap().data);
         }
         assert!(total > 10_000, "files are missing");
         assert!(total < MAX_PAGE / 2, "{total} bytes");

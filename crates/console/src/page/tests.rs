@@ -70,6 +70,7 @@ impl Bench {
                 version: "0",
             },
             changes: watch::channel(0).0,
+            probes: crate::channels::Probes::default(),
             stop: watch::Sender::new(false),
         });
         let app = router(Arc::clone(&console));

@@ -223,6 +223,7 @@ impl Bench {
             catalogue: catalogue(),
             config: config(dir.path()),
             changes: watch::Sender::new(0),
+            probes: Default::default(),
             stop: watch::Sender::new(false),
         });
         let mut bench = Self {

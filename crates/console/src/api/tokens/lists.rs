@@ -3,7 +3,7 @@
 use coalmine_store::tokens::{TokenFilter, TokenRow};
 use serde_json::{Map, Value, json};
 
-use super::super::{Answer, ApiError, Ask, cursor};
+use super::super::{Answer, ApiError, Ask, cursor, times};
 use super::show;
 
 /// Most tokens in one answer.
@@ -72,6 +72,13 @@ pub async fn search(ask: Ask) -> Result<Answer, ApiError> {
             object.insert(
                 "unacked_alert_count".to_owned(),
                 token.unacknowledged.into(),
+            );
+            object.insert(
+                "last_triggered".to_owned(),
+                token
+                    .last_hit
+                    .map_or(String::new(), times::plain_utc)
+                    .into(),
             );
             object
         })

@@ -31,7 +31,7 @@ const TTL_NOTHING: u32 = 60;
 /// Time to live of proofs: the next order's are others.
 const TTL_PROOF: u32 = 1;
 /// First label of the zone's name server.
-const NAME_SERVER: &str = "ns1";
+pub(crate) const NAME_SERVER: &str = "ns1";
 
 /// One zone and the one address that all its names have, and perhaps a second one whose names don't
 /// exist.
