@@ -2,6 +2,7 @@
 import { announce, confirm, copyButton, failure, h, toast } from "./dom.js";
 import { get, page, post } from "./api.js";
 import { histogram } from "./charts.js";
+import { keys } from "./keys.js";
 import { onChange } from "./live.js";
 import { prose, reach } from "./newtoken.js";
 import { inert, value } from "./text.js";
@@ -16,8 +17,8 @@ const SLOW = 15_000;
 
 /** Mounts the view. */
 export function open(root, address, { go }) {
-  let id = null, token = null, kind = null, hits = null, zoom = null, watch = null, closed = false;
-  const head = h("div", { class: "stack" }), notice = h("div"), where = h("section", { "aria-label": "Touches" }), place = h("section"), trial = h("section"), about = h("section");
+  let id = null, token = null, kind = null, file = {}, hits = null, zoom = null, watch = null, closed = false;
+  const head = h("div", { class: "stack" }), notice = h("div"), where = h("section"), place = h("section"), trial = h("section"), about = h("section");
   const said = h("p", { role: "status" });
   const body = h("div", { class: "page token" });
   root.replaceChildren(body);
@@ -27,15 +28,16 @@ export function open(root, address, { go }) {
     const asked = id;
     try {
       hits = await page("token", { id });
-      const [answer, { kinds }, file] = await Promise.all([get("canarytoken/fetch", { canarytoken: id }), page("kinds"), page("token/file", { id })]);
+      const [answer, { kinds }, artefact] = await Promise.all([get("canarytoken/fetch", { canarytoken: id }), page("kinds"), page("token/file", { id })]);
       if (closed || asked !== id) return;
       token = answer.token;
+      file = artefact;
       kind = kinds.find((one) => one.id === token.kind) ?? { id: token.kind, title: token.kind, doc: [], channels: [], reach: "direct", trial: "" };
       body.replaceChildren(head, notice, where, place, trial, about);
       drawHead();
       drawNotice();
       drawHits();
-      drawPlace(file);
+      drawPlace();
       drawTrial();
       drawAbout();
     } catch (error) {
@@ -115,16 +117,16 @@ export function open(root, address, { go }) {
 
   // ---- touches
   function drawHits() {
-    where.hidden = hits.hits.length === 0;
-    if (where.hidden) return where.replaceChildren();
+    where.hidden = hits.count === 0;
+    if (!hits.hits.length) return where.replaceChildren(h("p", { class: "soft" }, `${touched(hits.count)}; the incidents of that are deleted.`));
     const marks = Object.entries(hits.marks).map(([at, n]) => [Number(at), n]).sort((a, b) => a[0] - b[0]);
     const { step } = hits;
-    let [from, to] = zoom ?? [hits.from, hits.to - step];
-    const redraw = (to) => { zoom = to; drawHits(); };
-    const set = marks.filter(([at]) => at + step > from && at <= to);
+    const { from } = hits, to = Math.max(from, hits.to - step);
+    const redraw = (part) => { zoom = part; refresh(true); };
+    const set = marks;
     if (!set.length || set[0][0] > from) set.unshift([from, 0]);
     if (set.at(-1)[0] < to) set.push([to, 0]);
-    const list = zoom ? hits.hits.filter((hit) => hit.at >= from && hit.at <= to + step) : hits.hits;
+    const list = zoom ? hits.hits.filter((hit) => hit.at >= zoom[0] && hit.at <= zoom[1]) : hits.hits;
     const any = (name) => hits.hits.some((hit) => hit[name].length);
     const told = hits.hits.some((hit) => Object.keys(hit.told).length);
     const th = (text) => h("th", { scope: "col" }, text);
@@ -137,11 +139,11 @@ export function open(root, address, { go }) {
         hits.incidents > 0 && h("a", { class: "button", "data-inside": true, href: `/?${new URLSearchParams({ q: `bird:${id}` })}` }, `All ${hits.incidents === 1 ? "in its incident" : `${hits.incidents} incidents`}`)),
       histogram({ buckets: set, step, height: 84, label: "Touches of this token", select: (a, b) => redraw([Math.round(a), Math.round(b)]), zoomOut: () => zoom && redraw(null) }),
       h("p", { class: "hint" }, `From the day it was made until now; drag over a part to look closer. `, list.length < hits.count ? `${list.length} of ${hits.count} touches are listed, the newest first.` : ""),
-      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Touches" }, h("table", {}, h("thead", {}, h("tr", {}, th("Time, to its incident"), th("Source"), any("place") && th("Place"), any("agent") && th("Program"), told && th("What it told"))), h("tbody", {}, rows))));
+      h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Touches" }, h("table", {}, h("thead", {}, h("tr", {}, th("Time (opens the incident)"), th("Source"), any("place") && th("Place"), any("agent") && th("Program"), told && th("What it told"))), h("tbody", {}, rows))));
   }
 
   // ---- what to place
-  function drawPlace(file) {
+  function drawPlace() {
     const there = `/page/token/download?id=${id}`;
     const lines = [], more = [];
     const line = (label, text) => h("div", {}, h("dt", {}, label), /\n/.test(text.trim())
@@ -162,28 +164,29 @@ export function open(root, address, { go }) {
       if (!COMMON.has(name) && typeof one === "string" && one && !one.startsWith("data:") && !/_type$|^exe_/.test(name) && !renders.some(([, render]) => render === one)) more.push(line(plain(name), one));
     }
     place.replaceChildren(h("h2", {}, "What to place"), h("dl", { class: "factlist wide" }, lines),
-      more.length ? h("details", { open: !file.name }, h("summary", {}, "Its values"), h("dl", { class: "factlist" }, more)) : "");
+      more.length ? h("details", { open: !file.name || kind.doc.some((line) => /`\w+_\w+`/.test(line)) }, h("summary", {}, "Its values"), h("dl", { class: "factlist" }, more)) : "");
   }
 
   // ---- try it
   function drawTrial() {
-    const values = { ...token, ...token.renders, address: token.renders?.address };
+    const values = { ...token, ...token.renders, file: file.name };
     const parts = kind.trial.split("`").map((part) => part.replace(/\{([\w-]+)\}/g, (whole, name) => String(values[name] ?? whole).trim()));
     const command = parts[1] ?? "", dig = command.startsWith("dig ");
     const link = /^curl (?:-o picture )?'(http[^']+)'$/.exec(command)?.[1];
     const code = (text) => h("p", { class: "command" }, h("code", {}, text), " ", copyButton(() => { begin(); return text; }));
-    trial.replaceChildren(h("h2", {}, "Try it"),
-      token.enabled ? "" : h("p", { class: "notice" }, "It is switched off: a touch now is not noticed. Arm it first."),
-      h("p", {}, parts[0].replace(/[,:;]? *(or)? *$/, ".").replace(/; .*alone\.$/, ".")),
-      link ? h("p", { class: "actions" }, h("a", { class: "button first", href: link, target: "_blank", rel: "noopener noreferrer", onclick: begin }, "Open it in a new tab"), h("button", { type: "button", onclick: begin }, "Watch for a touch")) : h("p", { class: "actions" }, h("button", { type: "button", onclick: begin }, "Watch for a touch")),
-      command && code(command),
-      ...(dig && hits.dns ? [h("p", { class: "hint" }, "This goes the way that an intruder's query goes. Where the zone is not delegated yet, ask this Console itself:"), code(command.replace("dig ", `dig ${hits.dns} `))] : []), said);
+    trial.replaceChildren(...[h("h2", {}, "Try it"),
+      !token.enabled && h("p", { class: "notice" }, "It is switched off: a touch now is not noticed. Arm it first."),
+      h("p", {}, parts[0].trim().replace(/,? or$/, ", or:")), command && code(command),
+      dig && hits.dns && h("p", { class: "hint" }, "This goes the way that an intruder's query goes. Where the zone is not delegated yet, ask this Console itself:"),
+      dig && hits.dns && code(command.replace("dig ", `dig ${hits.dns} `)),
+      h("p", { class: "actions" }, link && h("a", { class: "button first", href: link, target: "_blank", rel: "noopener noreferrer", onclick: begin }, "Open it in a new tab"), h("button", { type: "button", onclick: begin }, "Watch for a touch")), said].filter(Boolean));
   }
 
   /** Waits for the next touch and says how soon it was here. */
   function begin() {
     clearTimeout(watch?.slow);
     const since = performance.now();
+    if (zoom) { zoom = null; refresh(true); }
     watch = { since, count: hits.count, slow: setTimeout(() => { said.replaceChildren("Nothing yet. Does the address lead to this Console: its name, its port, a firewall between? It goes on watching."); }, SLOW) };
     said.className = "notice";
     said.replaceChildren("Watching for a touch…");
@@ -205,15 +208,15 @@ export function open(root, address, { go }) {
       h("dl", { class: "factlist" }, fact("Kind", kind.title), fact("Reach", plain(kind.reach)), fact("Made", time(Number(token.created) * 1000, "absolute")), fact("Flock", h("bdi", {}, hits.flock)), fact("Id", inert(id))));
   }
 
-  let busy = false, again = false;
-  async function refresh() {
+  let busy = false, again = null;
+  async function refresh(redraw = false) {
     if (!token) return;
-    if (busy) { again = true; return; }
+    if (busy) { again ||= { redraw }; return; }
     busy = true;
     try {
-      const asked = id, fresh = await page("token", { id });
+      const asked = id, fresh = await page("token", { id, from: zoom?.[0], to: zoom?.[1] });
       if (!closed && asked === id) {
-        const more = fresh.count - hits.count, changed = more || fresh.open !== hits.open || fresh.incidents !== hits.incidents;
+        const more = fresh.count - hits.count, changed = redraw || more || fresh.open !== hits.open || fresh.incidents !== hits.incidents;
         hits = fresh;
         if (changed) {
           if (!head.querySelector("form")) drawHead();
@@ -224,7 +227,7 @@ export function open(root, address, { go }) {
       }
     } catch { /* The banner tells that the Console is out of reach. */ }
     busy = false;
-    if (again) { again = false; refresh(); }
+    if (again) { const { redraw: then } = again; again = null; refresh(then); }
   }
 
   function update(url) {
@@ -237,9 +240,10 @@ export function open(root, address, { go }) {
     load();
   }
 
-  const quiet = onChange(refresh);
+  const forget = keys({ Escape: ["All tokens", () => go("/tokens")] });
+  const quiet = onChange(() => refresh());
   update(address);
-  return { update, close() { closed = true; clearTimeout(watch?.slow); quiet(); } };
+  return { update, close() { closed = true; clearTimeout(watch?.slow); forget(); quiet(); } };
 }
 
 /** `callback_url` as `Callback url`. */

@@ -71,7 +71,7 @@ export function open(root, address, { go }) {
   function fill(node, token) {
     node.className = token.open ? "row unread" : "row";
     node.replaceChildren(h("a", { href: `/tokens/${token.id}`, "data-inside": true },
-      h("span", { class: "sentence" }, inert(token.memo), token.open ? h("span", { class: "unseen" }, " (touched, not acknowledged)") : null),
+      h("span", { class: "sentence" }, inert(token.memo.length > 200 ? `${token.memo.slice(0, 200)}…` : token.memo), token.open ? h("span", { class: "unseen" }, " (touched, not acknowledged)") : null),
       h("span", { class: "meta" }, state(token.enabled), h("span", {}, kinds[token.kind] ?? token.kind), h("span", {}, "made ", time(token.created))),
       h("span", { class: "side" }, h("span", {}, touched(token.hits)), token.last && h("span", {}, "last ", time(token.last)))));
   }

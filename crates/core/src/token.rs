@@ -220,7 +220,8 @@ pub struct TokenKind {
     /// Among what people look for it.
     pub group: Group,
     /// How to trip it on purpose, one sentence, commands between backticks. `{url}`, `{hostname}`
-    /// and other names in braces stand for the token's own values.
+    /// and other names in braces stand for the token's own fields and renders, `{file}` for the
+    /// name of its file.
     pub trial: &'static str,
     /// Number of its incidents, e.g. 17000.
     pub logtype: u32,

@@ -22,7 +22,7 @@ pub static KIND: TokenKind = TokenKind {
           Whoever uses it learns whose key it is and that it may do nothing; the incident tells \
           which operation of which service was tried.",
     group: Group::Cloud,
-    trial: "Use the key: `AWS_SHARED_CREDENTIALS_FILE=credentials AWS_CONFIG_FILE=config aws sts get-caller-identity`.",
+    trial: "Use the key: `AWS_SHARED_CREDENTIALS_FILE={file} AWS_CONFIG_FILE=config aws sts get-caller-identity`.",
     logtype: 17012,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(

@@ -25,7 +25,7 @@ pub static KIND: TokenKind = TokenKind {
           The incident tells who listed it and which object was read. Identities that read it \
           rightfully can be left out.",
     group: Group::Cloud,
-    trial: "List the bucket: `AWS_SHARED_CREDENTIALS_FILE=credentials AWS_CONFIG_FILE=config aws s3 ls {aws-s3}`.",
+    trial: "List the bucket: `AWS_SHARED_CREDENTIALS_FILE={file} AWS_CONFIG_FILE=config aws s3 ls {aws-s3}`.",
     logtype: 17005,
     channels: &[TokenChannel::Http],
     reach: Reach::Local(

@@ -27,7 +27,7 @@ pub static KIND: TokenKind = TokenKind {
           Any kubectl command raises an incident; one command is several requests, thus events. The \
           cluster says that the credentials have expired. The number of these incidents is our own.",
     group: Group::Cloud,
-    trial: "Ask the cluster for anything: `kubectl --kubeconfig kubeconfig get pods`.",
+    trial: "Ask the cluster for anything: `kubectl --kubeconfig {file} get pods`.",
     logtype: 17032,
     channels: &[TokenChannel::Kubernetes],
     reach: Reach::Direct,

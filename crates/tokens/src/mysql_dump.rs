@@ -27,7 +27,7 @@ pub static KIND: TokenKind = TokenKind {
           The event names the server's host and language. It needs the right to replicate, which the \
           administrator of a database has.",
     group: Group::Files,
-    trial: "Load the dump into a MySQL or MariaDB that you can throw away: `zcat *.sql.gz | mysql -u root`.",
+    trial: "Load the dump into a MySQL or MariaDB that you can throw away: `zcat {file} | mysql -u root`.",
     logtype: 17029,
     channels: &[TokenChannel::Mysql],
     reach: Reach::Direct,

@@ -261,11 +261,16 @@ fn trials(kind: &TokenKind) -> Vec<String> {
     for (name, value) in &made.renders {
         text = text.replace(&format!("{{{name}}}"), value.trim());
     }
+    if let Some(file) = &made.file {
+        text = text.replace("{file}", &file.name);
+    }
     let url = "http://tokens.example.com/a/b.html";
     let text = text
         .replace("{url}", url)
         .replace("{hostname}", "tokens.example.com");
-    assert!(!text.contains("{url") && !text.contains("name}"), "{text}");
+    for name in ["{url}", "{hostname}", "{file}", "{address}", "{callback"] {
+        assert!(!text.contains(name), "{text}");
+    }
     let parts: Vec<&str> = text.split('`').collect();
     assert_eq!(parts.len() % 2, 1, "{text}");
     let commands = parts.iter().skip(1).step_by(2);

@@ -24,7 +24,7 @@ pub static KIND: TokenKind = TokenKind {
           the network.\n\
           The first handshake raises an incident; the tunnel never comes up.",
     group: Group::Systems,
-    trial: "Bring the tunnel up: `wg-quick up ./wg0.conf`.",
+    trial: "Bring the tunnel up: `wg-quick up ./{file}`.",
     logtype: 17022,
     channels: &[TokenChannel::Wireguard],
     reach: Reach::Direct,

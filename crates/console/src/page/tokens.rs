@@ -27,6 +27,8 @@ const MAX_HITS: usize = 100;
 const MAX_INCIDENTS: usize = 50;
 /// Bars of the timeline.
 const BARS: u32 = 120;
+/// What a bar of it stands for at least.
+const MIN_BAR: Duration = Duration::from_millis(100);
 /// Fields of the event that every kind has; a touch tells the others by name.
 const COMMON: &[&str] = &[
     "additional_info",
@@ -59,6 +61,9 @@ pub struct Asked {
     skip: usize,
     #[serde(default)]
     id: String,
+    /// A part of the timeline to look closer at, in milliseconds.
+    from: Option<i64>,
+    to: Option<i64>,
 }
 
 /// A token in the list.
@@ -234,7 +239,7 @@ async fn find(at: &At, session: &Session, id: &str) -> coalmine_store::Result<Op
     }))
 }
 
-/// The touches of the token `id`.
+/// The touches of the token `id`, and a timeline of all its time or from `from` to `to`.
 pub async fn touches(
     State(at): State<At>,
     headers: HeaderMap,
@@ -252,7 +257,9 @@ pub async fn touches(
         let dns = config
             .token_dns
             .map(|dns| format!("@{} -p {}", config.public_address, dns.port()));
-        read(&at.console.store, &token, dns, now()).await.map(Some)
+        let part = asked.from.zip(asked.to);
+        let store = &at.console.store;
+        read(store, &token, part, dns, now()).await.map(Some)
     };
     match found.await {
         Ok(Some(touches)) => answer::json(&touches),
@@ -315,6 +322,7 @@ pub async fn file(
 async fn read(
     store: &Store,
     token: &TokenRow,
+    part: Option<(i64, i64)>,
     dns: Option<String>,
     now: Timestamp,
 ) -> coalmine_store::Result<Touches> {
@@ -335,7 +343,12 @@ async fn read(
         .min()
         .map_or(token.created, |at| at.min(token.created));
     let to = now.plus(Duration::from_secs(1));
-    let step = (to.since(from) / BARS).max(Duration::from_secs(1));
+    let at = |millis: i64| Timestamp::from_micros(millis.saturating_mul(1000));
+    let (from, to) = part
+        .map(|part| (at(part.0).max(from), at(part.1).min(to)))
+        .filter(|(from, to)| from < to)
+        .unwrap_or((from, to));
+    let step = (to.since(from) / BARS).max(MIN_BAR);
     let marks = store.incidents().histogram(from, to, step, filter).await?;
     let flock = store.flocks().get(&token.flock_id).await?;
     Ok(Touches {

@@ -232,6 +232,23 @@ async fn a_token_tells_who_touched_it_when_and_from_where() {
     let (from, to) = (seen["from"].as_i64(), seen["to"].as_i64());
     let within = |at: &String| (from..=to).contains(&at.parse::<i64>().ok());
     assert!(marks.keys().all(within), "{seen}");
+
+    let to = to.unwrap();
+    for (from, to, counted, step) in [
+        (to - 120_000, to, 2, 1000),
+        (to - 120_000, to - 30_000, 1, 750),
+        (to - 5, to, 0, 100),
+        (i64::MIN, i64::MAX, 3, 0),
+    ] {
+        let part = format!("{path}&from={from}&to={to}");
+        let part = json_of(bench.get(&part, &cookie).await).await;
+        let marks = part["marks"].as_object().unwrap().values();
+        assert_eq!(marks.filter_map(Value::as_u64).sum::<u64>(), counted);
+        assert!(part["step"].as_i64().unwrap() >= step, "{part}");
+        assert_eq!(part["hits"], seen["hits"], "the list is the same");
+    }
+    let wrong = json_of(bench.get(&format!("{path}&from=9&to=3"), &cookie).await).await;
+    assert_eq!(wrong["from"], seen["from"], "as if none was asked for");
 }
 
 #[tokio::test]
