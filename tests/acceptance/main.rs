@@ -10,6 +10,7 @@
     reason = "all of it is a test: what isn't as expected ends it, what is skipped is said"
 )]
 
+mod acme;
 mod console;
 mod durability;
 mod ftp;
@@ -46,6 +47,7 @@ mod token_cli;
 mod token_cloud;
 mod token_dns;
 mod token_documents;
+mod token_https;
 mod token_mail;
 mod token_net;
 mod token_web;

@@ -14,7 +14,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use coalmine_console::channels::SourceFiles;
+use coalmine_console::channels::{AcmeSettings, Network, SourceFiles};
 use coalmine_console::mailboxes::ImapServer;
 use coalmine_core::settings::Fault;
 use coalmine_core::{DecoyKind, Machine};
@@ -78,6 +78,8 @@ pub struct TokensPart {
     pub public_address: IpAddr,
     /// Port of the HTTP channel before the shift; `None` turns it off.
     pub http_port: Option<u16>,
+    /// Port of the HTTPS channel before the shift; `None` turns it off.
+    pub https_port: Option<u16>,
     /// Port of the DNS channel before the shift; `None` turns it off.
     pub dns_port: Option<u16>,
     /// Port of the WireGuard channel before the shift; `None` turns it off.
@@ -92,6 +94,12 @@ pub struct TokensPart {
     pub sources: SourceFiles,
     /// Servers whose mailboxes take mails of tokens: `[[tokens.imap]]`.
     pub imap: Vec<ImapServer>,
+    /// Certificates of the HTTPS channel.
+    pub certificates: Vec<Certificate>,
+    /// Where it asks for certificates.
+    pub acme: Option<AcmeSettings>,
+    /// Proxies before the web channels whose word on the source counts.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// One `[[bird]]`.
@@ -308,6 +316,7 @@ impl Config {
                 })
         });
         let others = [
+            ("https_port", "tcp", self.tokens.https_port),
             ("wireguard_port", "udp", self.tokens.wireguard_port),
             ("mysql_port", "tcp", self.tokens.mysql_port),
             ("smtp_port", "tcp", self.tokens.smtp_port),

@@ -61,6 +61,12 @@ pub struct RunTokens {
     pub address: Option<IpAddr>,
     /// Real port of the HTTP channel.
     pub http_port: Option<u16>,
+    /// Real port of the HTTPS channel.
+    #[serde(default)]
+    pub https_port: Option<u16>,
+    /// What the HTTPS channel shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub https_certificates: Vec<RunCertificate>,
     /// Real port of the DNS channel, UDP and TCP.
     pub dns_port: Option<u16>,
     /// Real port of the WireGuard channel.
@@ -75,6 +81,20 @@ pub struct RunTokens {
     /// Real port of the Kubernetes channel.
     #[serde(default)]
     pub kubernetes_port: Option<u16>,
+}
+
+/// A certificate of the HTTPS channel in `run.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCertificate {
+    /// Names that it's for.
+    pub names: Vec<String>,
+    /// `file`, `acme` or `self-signed`.
+    pub from: String,
+    /// Its last moment, in seconds since 1970.
+    pub until: i64,
+    /// Why there is no newer or better one, where one was wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// What an installation makes up once and keeps.
@@ -313,6 +333,8 @@ mod tests {
                 zone: "tokens.example.com".to_owned(),
                 address: Some([127, 0, 0, 1].into()),
                 http_port: Some(18000),
+                https_port: None,
+                https_certificates: Vec::new(),
                 dns_port: None,
                 wireguard_port: None,
                 mysql_port: None,

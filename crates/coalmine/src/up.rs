@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use coalmine_console::channels::Others;
+use coalmine_console::channels::{CertificateOrigin, CertificateState, Others};
 use coalmine_console::{ConsoleConfig, Running};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::TokenChannel;
@@ -14,7 +14,7 @@ use coalmine_sensor::{BirdPlan, PacketSocket, SensorConfig, SensorThread, Servic
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{BirdPart, Config, Ground, ServicePart, wire};
-use crate::folder::{Folder, Installation, Run, RunBird, RunService, RunTokens};
+use crate::folder::{Folder, Installation, Run, RunBird, RunCertificate, RunService, RunTokens};
 use crate::terminal::{self, Colours};
 use crate::{VERSION, registry};
 
@@ -149,7 +149,21 @@ async fn run(
         &sensor,
         Colours::of_output(),
     ));
-    stop.await;
+    let mut certificates = console.token_certificates.clone();
+    loop {
+        let changed = tokio::select! {
+            () = &mut stop => break,
+            changed = certificates.changed() => changed,
+        };
+        match changed {
+            Ok(()) => folder.announce(&announcement(config, &console, &sensor))?,
+            // That channel is off.
+            Err(_) => {
+                stop.await;
+                break;
+            }
+        }
+    }
     terminal::line("Stopping: open conversations end, what was seen is kept.");
     sensor.stop().await;
     console.stop().await;
@@ -168,6 +182,8 @@ async fn start(
         port.and_then(|port| port.checked_add(shift))
             .map(|port| SocketAddr::new(config.tokens.address, port))
     };
+    let files = config.tokens.certificates.iter();
+    let files = files.map(|certificate| certificate.files.clone());
     let console = coalmine_console::start(
         ConsoleConfig {
             dir: path.join("console"),
@@ -180,6 +196,10 @@ async fn start(
             token_http: channel(config.tokens.http_port),
             token_dns: channel(config.tokens.dns_port),
             token_others: Others {
+                https: channel(config.tokens.https_port),
+                https_files: files.collect(),
+                acme: config.tokens.acme.clone(),
+                proxies: config.tokens.trusted_proxies.clone(),
                 wireguard: channel(config.tokens.wireguard_port),
                 mysql: channel(config.tokens.mysql_port),
                 smtp: channel(config.tokens.smtp_port),
@@ -197,6 +217,7 @@ async fn start(
     let console = Box::pin(console).await.context("the Console can't start")?;
     let others: Vec<SocketAddr> = [
         channel(config.tokens.http_port),
+        channel(config.tokens.https_port),
         channel(config.tokens.dns_port),
         channel(config.tokens.wireguard_port),
         channel(config.tokens.mysql_port),
@@ -301,6 +322,13 @@ fn announcement(config: &Config, console: &Running, sensor: &SensorThread) -> Ru
             zone: config.tokens.zone.clone(),
             address: Some(local(config.tokens.address)),
             http_port: port(&console.token_http),
+            https_port: other(TokenChannel::Http),
+            https_certificates: console
+                .token_certificates
+                .borrow()
+                .iter()
+                .map(run_certificate)
+                .collect(),
             dns_port: port(&console.token_dns),
             wireguard_port: other(TokenChannel::Wireguard),
             mysql_port: other(TokenChannel::Mysql),
@@ -308,6 +336,41 @@ fn announcement(config: &Config, console: &Running, sensor: &SensorThread) -> Ru
             kubernetes_port: other(TokenChannel::Kubernetes),
         },
         pid: std::process::id(),
+    }
+}
+
+fn run_certificate(state: &CertificateState) -> RunCertificate {
+    RunCertificate {
+        names: state.names.clone(),
+        from: state.origin.name().to_owned(),
+        until: state.until.secs(),
+        problem: state.problem.clone(),
+    }
+}
+
+/// What the operator reads of a certificate.
+fn certificate_line(state: &CertificateState, asked: bool, colours: Colours) -> String {
+    let names = state.names.join(", ");
+    let until = state.until.format("%Y-%m-%d");
+    let problem = match &state.problem {
+        Some(problem) => format!("; {problem}"),
+        None => String::new(),
+    };
+    match state.origin {
+        CertificateOrigin::SelfSigned => {
+            let more = match asked {
+                true => "until one is issued, which is being asked for",
+                false => "name files in [[tokens.certificates]], or ask for one with [tokens.acme]",
+            };
+            format!(
+                "{} certificate for {names}, which clients refuse: {more}{problem}",
+                colours.bad("SELF-SIGNED")
+            )
+        }
+        origin => format!(
+            "certificate for {names} ({}) until {until}{problem}",
+            origin.name()
+        ),
     }
 }
 
@@ -392,6 +455,7 @@ fn screen(
     ];
     let others = console.token_others.iter().map(|(channel, state)| {
         let name = match channel {
+            TokenChannel::Http => "Web over TLS",
             TokenChannel::Wireguard => "WireGuard",
             TokenChannel::Mysql => "MySQL",
             TokenChannel::Smtp => "Mail",
@@ -410,6 +474,10 @@ fn screen(
             Err(problem) => format!("{}: {problem}", colours.bad("DOESN'T LISTEN")),
         };
         let _ = writeln!(text, "    {name:<22} {line}");
+    }
+    for state in &*console.token_certificates.borrow() {
+        let line = certificate_line(state, config.tokens.acme.is_some(), colours);
+        let _ = writeln!(text, "    {:<22} {line}", "");
     }
     if config.tokens.zone.ends_with(".localhost") {
         let _ = writeln!(

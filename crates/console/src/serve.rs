@@ -96,8 +96,11 @@ pub struct Running {
     pub token_http: Result<SocketAddr, String>,
     /// Real address of the DNS channel, or why it isn't there.
     pub token_dns: Result<SocketAddr, String>,
-    /// The same of the other channels that are configured.
+    /// The same of the other channels that are configured; the HTTPS channel stands as
+    /// [`TokenChannel::Http`] there.
     pub token_others: Vec<(TokenChannel, Result<SocketAddr, String>)>,
+    /// Certificates of the HTTPS channel, now and later.
+    pub token_certificates: watch::Receiver<Vec<channels::CertificateState>>,
     console: Shared,
     server: JoinHandle<()>,
     ingest: JoinHandle<()>,
@@ -136,6 +139,7 @@ pub async fn start(
     let channels = channels::bind(&mut config).await;
     let (token_http, token_dns) = (channels.http.clone(), channels.dns.clone());
     let token_others = channels.others.clone();
+    let token_certificates = channels.certificates();
     let reverse_lookups = config.reverse_lookups;
     let console: Shared = Arc::new(Console {
         store,
@@ -165,6 +169,7 @@ pub async fn start(
         token_http,
         token_dns,
         token_others,
+        token_certificates,
         console,
         server,
         ingest,

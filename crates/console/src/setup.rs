@@ -293,7 +293,12 @@ fn make_leaf(
     write(&files.server, certificate.pem().as_bytes())
 }
 
-fn params(name: &str, now: Timestamp, days: i64) -> Result<CertificateParams, ConsoleError> {
+/// Of a certificate for `name` that lasts `days` days.
+pub(crate) fn params(
+    name: &str,
+    now: Timestamp,
+    days: i64,
+) -> Result<CertificateParams, ConsoleError> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);

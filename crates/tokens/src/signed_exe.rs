@@ -77,7 +77,7 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     // Windows fetches these over plain HTTP only. Without that channel its look-up of the name is
     // what is seen.
     let url = |extension: &str| match mint.places.http {
-        Some(_) => mint.url(extension),
+        Some(_) => mint.plain_url(extension),
         None => {
             let url = mint.url(extension);
             let page = url.rsplit('/').next().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! From TOML to [`Config`], noting faults as it goes.
 
+pub(super) mod https;
 mod imap;
 
 use std::collections::BTreeSet;
@@ -53,6 +54,7 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
         "nx_zone",
         "public_address",
         "http_port",
+        "https_port",
         "dns_port",
         "wireguard_port",
         "mysql_port",
@@ -63,6 +65,9 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
         "vpn_list",
         "proxy_list",
         "imap",
+        "certificates",
+        "acme",
+        "trusted_proxies",
     ];
     let tokens = root.table("tokens", &known, |s| TokensPart {
         address: s
@@ -74,6 +79,7 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
             .parse("public_address", "an IP address, e.g. 192.0.2.1")
             .unwrap_or(ground.public_address),
         http_port: off_at_zero(s.port("http_port").unwrap_or(TOKEN_HTTP_PORT)),
+        https_port: s.port("https_port").and_then(off_at_zero),
         dns_port: off_at_zero(s.port("dns_port").unwrap_or(TOKEN_DNS_PORT)),
         wireguard_port: s.port("wireguard_port").and_then(off_at_zero),
         mysql_port: s.port("mysql_port").and_then(off_at_zero),
@@ -86,7 +92,11 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
             proxy: s.file("proxy_list", &ground.folder),
         },
         imap: s.imap_servers(&ground.folder),
+        certificates: https::certificates(s, &ground.folder),
+        acme: https::acme(s, &ground.folder),
+        trusted_proxies: https::proxies(s),
     });
+    https::check(&tokens, faults);
     let birds = birds(&file, ground, faults);
     Some(Config {
         console,

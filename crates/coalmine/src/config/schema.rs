@@ -1,10 +1,12 @@
 //! The configuration's JSON Schema (draft 2020-12), from the declarations.
 
+use coalmine_console::channels::LETS_ENCRYPT;
 use coalmine_core::settings::Setting;
 use coalmine_core::{DecoyKind, System};
 use coalmine_sensor::PortscanSettings;
 use serde_json::{Map, Value, json};
 
+use super::read::https::{MAX_CERTIFICATES, MAX_PROXIES};
 use super::{
     CONSOLE, MAX_BIRDS, MAX_IMAP, MAX_MAILBOXES, TOKEN_DNS_PORT, TOKEN_HTTP_PORT, most_instances,
 };
@@ -66,6 +68,7 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
                     "nx_zone": text("Zone of names that don't exist, for documents whose reader should find nothing; it may lie inside the other."),
                     "public_address": address("What names in the zone resolve to."),
                     "http_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": TOKEN_HTTP_PORT, "description": "Port of the HTTP channel; 0 turns it off."},
+                    "https_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": 0, "description": "Port of the HTTPS channel, usually 443; 0 turns it off."},
                     "dns_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": TOKEN_DNS_PORT, "description": "Port of the DNS channel; 0 turns it off."},
                     "wireguard_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": 0, "description": "Port of the WireGuard channel, usually 51820; 0 turns it off."},
                     "mysql_port": {"type": "integer", "minimum": 0, "maximum": 65535, "default": 0, "description": "Port of the MySQL channel, usually 3306; 0 turns it off."},
@@ -76,6 +79,39 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
                     "vpn_list": text("The same of VPNs."),
                     "proxy_list": text("The same of open proxies."),
                     "imap": imap(),
+                    "certificates": {
+                        "type": "array",
+                        "maxItems": MAX_CERTIFICATES,
+                        "description": "Certificates of the HTTPS channel; clients see the one for the name they ask for, and files that change are read again.",
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": false,
+                            "required": ["certificate", "key"],
+                            "properties": {
+                                "certificate": text("PEM file with a certificate chain."),
+                                "key": text("PEM file with its private key."),
+                            },
+                        },
+                    },
+                    "acme": {
+                        "type": "object",
+                        "additionalProperties": false,
+                        "required": ["agree_to_terms"],
+                        "description": "Where the HTTPS channel asks for certificates of the zone and all names below it, and of the owner's own domains; the DNS channel proves that they are yours.",
+                        "properties": {
+                            "directory": {"type": "string", "format": "uri", "default": LETS_ENCRYPT, "description": "URL of the certificate authority's directory (RFC 8555)."},
+                            "email": {"type": "string", "format": "email", "description": "Where the authority may write to."},
+                            "agree_to_terms": {"const": true, "description": "That you agree to the authority's terms of service."},
+                            "authority": text("PEM file with whom to trust that the directory is the authority's; missing: whom this system trusts."),
+                        },
+                    },
+                    "trusted_proxies": {
+                        "type": "array",
+                        "maxItems": MAX_PROXIES,
+                        "items": {"type": "string"},
+                        "default": [],
+                        "description": "Proxies before the web channels, as addresses or networks: X-Forwarded-For, X-Real-IP and X-Forwarded-Proto are believed of them alone.",
+                    },
                 },
             },
             "bird": {

@@ -9,7 +9,7 @@ use coalmine_core::settings::Setting;
 use coalmine_sensor::PortscanSettings;
 use serde_json::Value;
 
-use super::{BirdPart, Config, ServicePart};
+use super::{BirdPart, Config, ServicePart, TokensPart};
 
 /// `config` as TOML.
 pub fn toml(config: &Config) -> String {
@@ -49,8 +49,9 @@ fn tokens(config: &Config) -> String {
          # Zone of names that don't exist, for documents whose reader should find nothing.\n{}\n\
          # What names in the zone resolve to.\npublic_address = {}\n\
          # 0 turns a channel off.\nhttp_port = {}\ndns_port = {}\n\
-         # These are off unless they're named; usual ports are 51820, 3306, 25 and 6443.\n\
-         wireguard_port = {}\nmysql_port = {}\nsmtp_port = {}\nkubernetes_port = {}\n{}",
+         # These are off unless they're named; usual ports are 443, 51820, 3306, 25 and 6443.\n\
+         https_port = {}\n\
+         wireguard_port = {}\nmysql_port = {}\nsmtp_port = {}\nkubernetes_port = {}\n{}{}",
         value(&part.address.to_string().into()),
         value(&part.zone.clone().into()),
         match &part.nx_zone {
@@ -60,12 +61,52 @@ fn tokens(config: &Config) -> String {
         value(&part.public_address.to_string().into()),
         part.http_port.unwrap_or(0),
         part.dns_port.unwrap_or(0),
+        part.https_port.unwrap_or(0),
         part.wireguard_port.unwrap_or(0),
         part.mysql_port.unwrap_or(0),
         part.smtp_port.unwrap_or(0),
         part.kubernetes_port.unwrap_or(0),
         sources(&part.sources),
+        https(part),
     )
+}
+
+fn https(part: &TokensPart) -> String {
+    let proxies = part.trusted_proxies.iter().map(ToString::to_string);
+    let mut text = format!(
+        "# Proxies before the web channels whose word on the source counts.\ntrusted_proxies = {}\n",
+        value(&proxies.collect::<Vec<_>>().into())
+    );
+    let text_of = |path: &Path| value(&path.display().to_string().into());
+    for certificate in &part.certificates {
+        let (chain, key) = &certificate.files;
+        let _ = writeln!(
+            text,
+            "\n# A certificate of the HTTPS channel.\n[[tokens.certificates]]\n\
+             certificate = {}\nkey = {}",
+            text_of(chain),
+            text_of(key)
+        );
+    }
+    let Some(acme) = &part.acme else {
+        text.push_str(
+            "# [tokens.acme] with agree_to_terms = true asks an authority for certificates.\n",
+        );
+        return text;
+    };
+    let _ = writeln!(
+        text,
+        "\n# Where the HTTPS channel asks for certificates.\n[tokens.acme]\ndirectory = {}\n\
+         # That you agree to the authority's terms of service.\nagree_to_terms = true",
+        value(&acme.directory.clone().into())
+    );
+    if let Some(email) = &acme.email {
+        let _ = writeln!(text, "email = {}", value(&email.clone().into()));
+    }
+    if let Some(file) = &acme.authority {
+        let _ = writeln!(text, "authority = {}", text_of(file));
+    }
+    text
 }
 
 fn sources(files: &SourceFiles) -> String {

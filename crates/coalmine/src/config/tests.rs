@@ -489,3 +489,70 @@ fn self_signed() -> (String, String) {
     let certificate = params.self_signed(&key).unwrap();
     (certificate.pem(), key.serialize_pem())
 }
+
+#[test]
+fn the_https_channel_takes_certificates_from_files_or_an_authority() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["t.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    std::fs::write(dir.path().join("a.pem"), certificate.pem()).unwrap();
+    std::fs::write(dir.path().join("a.key"), key.serialize_pem()).unwrap();
+    let ground = Ground {
+        folder: dir.path().to_owned(),
+        ..ground()
+    };
+    let text = "[tokens]\nzone = 't.example'\nhttps_port = 8444\n\
+                trusted_proxies = ['10.0.0.0/8', '::1']\n\
+                [[tokens.certificates]]\ncertificate = 'a.pem'\nkey = 'a.key'\n\
+                [tokens.acme]\nagree_to_terms = true\nemail = 'me@t.example'\nauthority = 'a.pem'\n";
+    let config = Config::parse(text, &ground).unwrap();
+    let tokens = &config.tokens;
+    assert_eq!(tokens.https_port, Some(8444));
+    assert_eq!(tokens.certificates[0].files.0, dir.path().join("a.pem"));
+    let acme = tokens.acme.as_ref().unwrap();
+    assert!(acme.directory.starts_with("https://acme-v02."));
+    assert_eq!(acme.email.as_deref(), Some("me@t.example"));
+    assert_eq!(tokens.trusted_proxies.len(), 2);
+    let shown = show::toml(&config);
+    assert_eq!(Config::parse(&shown, &ground).unwrap(), config, "{shown}");
+}
+
+#[test]
+fn faults_of_the_https_channel_are_told_at_once() {
+    let told = faults(
+        "[tokens]\ndns_port = 0\ntrusted_proxies = ['10.0.0.0/99']\n\
+         [[tokens.certificates]]\ncertificate = 'a'\n[[tokens.certificates]]\nfile = 'b'\n\
+         [tokens.acme]\ndirectory = 'http://x/'\nemail = 'me'\nauthority = 'none.pem'\nname = 1\n",
+    );
+    let keys: Vec<&str> = told.iter().filter_map(|f| f.split(": ").next()).collect();
+    assert_eq!(
+        keys,
+        [
+            "tokens.certificates[0].key",
+            "tokens.certificates[1].file",
+            "tokens.acme.name",
+            "tokens.acme.directory",
+            "tokens.acme.email",
+            "tokens.acme.agree_to_terms",
+            "tokens.acme.authority",
+            "tokens.trusted_proxies",
+            "tokens.https_port",
+            "tokens.dns_port",
+            "tokens.zone",
+        ],
+        "{told:#?}"
+    );
+    assert_eq!(
+        faults("[tokens]\nhttps_port = 443\n[[bird]]\n[bird.https]\nport = 443\n").len(),
+        1,
+        "ports clash"
+    );
+    let lists =
+        faults("[tokens]\nhttps_port = 8444\ncertificates = 1\nacme = 2\ntrusted_proxies = 3\n");
+    assert_eq!(lists.len(), 3, "{lists:#?}");
+    assert_eq!(
+        faults("[tokens]\nhttps_port = 8444\n[[tokens.certificates]]\n").len(),
+        1
+    );
+}

@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
+pub(super) use self::proofs::Proofs;
 pub(super) use self::rate::network;
 use self::rate::{RateLimit, Verdict};
 pub(super) use self::socket::Socket;

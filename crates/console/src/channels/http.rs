@@ -1,7 +1,7 @@
 //! The HTTP channel: any request whose URL or Host holds a token. To everybody else it is a plain
 //! nginx that serves one pixel.
 //!
-//! `X-Forwarded-For` is not believed: the source is who connected.
+//! The source is who connected; `X-Forwarded-For` is believed of the operator's own proxies alone.
 
 mod answer;
 mod head;
@@ -19,14 +19,15 @@ use tokio::time::{Instant, timeout};
 
 use self::answer::Refusal;
 use self::head::{Framing, Head, Parsed};
-use super::slots::Slots;
+use super::proxies::Proxies;
+use super::slots::{Slot, Slots};
 use super::touch::{Candidate, Keeper, Touch, Touches, What};
 use super::{ACCEPT_BACK_OFF, floor, kubernetes};
 
 /// Connections at once.
-const MAX_CONNECTIONS: usize = 1024;
+pub(super) const MAX_CONNECTIONS: usize = 1024;
 /// Of which from one source.
-const MAX_PER_SOURCE: usize = 64;
+pub(super) const MAX_PER_SOURCE: usize = 64;
 /// Requests on one connection (nginx: `keepalive_requests`).
 const MAX_REQUESTS: usize = 1000;
 /// Time for a request's head, and between requests.
@@ -46,17 +47,21 @@ const MAX_CHUNK_LINE: usize = 1024;
 const MAX_LINGER: (usize, Duration) = (256 * 1024, Duration::from_secs(2));
 
 /// Accepts until stopped.
-pub(super) async fn serve<K: Keeper>(listener: TcpListener, touches: Arc<Touches<K>>) {
+pub(super) async fn serve<K: Keeper>(
+    listener: TcpListener,
+    proxies: Arc<Proxies>,
+    touches: Arc<Touches<K>>,
+) {
     let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_BACK_OFF).await;
             continue;
         };
-        let Some(slot) = slots.take(peer.ip().to_canonical()) else {
+        let Some(slot) = place(&slots, &proxies, peer) else {
             continue;
         };
-        let touches = Arc::clone(&touches);
+        let (proxies, touches) = (Arc::clone(&proxies), Arc::clone(&touches));
         tokio::spawn(async move {
             if let Ok(local) = stream.local_addr() {
                 // A connection that breaks is the peer's business.
@@ -65,12 +70,22 @@ pub(super) async fn serve<K: Keeper>(listener: TcpListener, touches: Arc<Touches
                     local,
                     channel: TokenChannel::Http,
                     tls: false,
+                    wrong_port: false,
                     client_certificate: None,
+                    proxies,
                 };
                 let _ = converse(stream, &talker, &touches).await;
             }
             drop(slot);
         });
+    }
+}
+
+/// A place for a connection from `peer`; proxies bring many people.
+pub(super) fn place(slots: &Arc<Slots>, proxies: &Proxies, peer: SocketAddr) -> Option<Slot> {
+    match peer.ip().to_canonical() {
+        proxy if proxies.contains(proxy) => slots.take_for_many(proxy),
+        source => slots.take(source),
     }
 }
 
@@ -81,8 +96,28 @@ pub(super) struct Talker {
     /// HTTP, or Kubernetes, which answers in its own words.
     pub channel: TokenChannel,
     pub tls: bool,
+    /// Whether it should have been TLS: nothing is served then.
+    pub wrong_port: bool,
     /// SHA-1 of the certificate shown, in lower-case hex.
     pub client_certificate: Option<String>,
+    /// Whose word on others counts.
+    pub proxies: Arc<Proxies>,
+}
+
+impl Talker {
+    /// Who sent these headers.
+    fn client(&self, headers: &[(String, String)]) -> Endpoint {
+        match self.proxies.client(self.peer.ip(), headers) {
+            // The port is the proxy's own.
+            Some(ip) => Endpoint { ip, port: 0 },
+            None => Endpoint::from(self.peer),
+        }
+    }
+
+    /// Whether they came over TLS.
+    fn is_secure(&self, headers: &[(String, String)]) -> bool {
+        self.tls || self.proxies.is_secure(self.peer.ip(), headers)
+    }
 }
 
 /// One connection, from first request to last.
@@ -102,7 +137,8 @@ pub(super) async fn converse<K: Keeper>(
         let (mut head, refusal) = match head? {
             None => return Ok(()),
             Some(Ok(head)) => {
-                let refusal = head.refusal;
+                let wrong = talker.wrong_port.then_some(Refusal::PlainToTls);
+                let refusal = head.refusal.or(wrong);
                 (head, refusal)
             }
             Some(Err(refusal)) => {
@@ -178,11 +214,11 @@ fn candidates(head: &Head, talker: &Talker) -> Vec<Candidate> {
 fn touch(head: &Head, body: Body, talker: &Talker) -> Touch {
     Touch {
         at: crate::now(),
-        src: Endpoint::from(talker.peer),
+        src: talker.client(&head.headers),
         dst: Endpoint::from(talker.local),
         what: What::Http {
             channel: talker.channel,
-            tls: talker.tls,
+            tls: talker.is_secure(&head.headers),
             client_certificate: talker.client_certificate.clone(),
             method: head.method.clone(),
             url: head.url(talker),

@@ -215,6 +215,8 @@ async fn connection<K: Keeper>(
         local,
         channel: TokenChannel::Kubernetes,
         tls: true,
+        wrong_port: false,
+        proxies: Arc::default(),
         client_certificate: shown.and_then(<[_]>::first).map(|shown| fingerprint(shown)),
     };
     let _ = converse(stream, &talker, &touches).await;

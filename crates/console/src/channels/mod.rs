@@ -8,6 +8,7 @@
 
 mod dns;
 mod http;
+mod https;
 pub mod ignore;
 mod keeper;
 mod kubernetes;
@@ -15,6 +16,7 @@ mod lookups;
 mod mysql;
 mod others;
 mod probes;
+mod proxies;
 mod scanner;
 mod slots;
 mod smtp;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use coalmine_core::token::{HostPort, Places, TokenChannel};
 use coalmine_core::{TokenId, TokenKind};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -37,9 +40,11 @@ use crate::Shared;
 use crate::serve::ConsoleConfig;
 
 pub(crate) use dns::NAME_SERVER;
+pub use https::{AcmeSettings, CertificateOrigin, CertificateState, LETS_ENCRYPT, issuer_of};
 use others::BoundOthers;
 pub use others::Others;
 pub use probes::{Arrival, Probes};
+pub use proxies::Network;
 pub use sources::SourceFiles;
 pub(crate) use sources::Sources;
 use touch::{Keeper, Touches};
@@ -63,6 +68,7 @@ pub fn places(config: &ConsoleConfig) -> Places {
     let named = config.token_dns.is_some() && config.zone.parse::<IpAddr>().is_err();
     Places {
         http: config.token_http.map(at),
+        https: https_place(config, &config.zone),
         dns: named.then(|| config.zone.clone()),
         nx: config.nx_zone.clone().filter(|_| named),
         wireguard: config.token_others.wireguard_place(&config.zone),
@@ -71,6 +77,12 @@ pub fn places(config: &ConsoleConfig) -> Places {
         kubernetes: config.token_others.kubernetes_place(&config.zone),
         ..Places::default()
     }
+}
+
+/// Where `host` is reached over TLS, if it is.
+pub fn https_place(config: &ConsoleConfig, host: &str) -> Option<HostPort> {
+    let plain = config.token_http.is_some();
+    config.token_others.https_place(host, plain)
 }
 
 /// The host name of a token that was made before names were kept.
@@ -90,6 +102,7 @@ pub struct Bound {
     http_listener: Option<TcpListener>,
     dns_listeners: Option<(dns::Zone, dns::Socket, TcpListener)>,
     other_listeners: BoundOthers,
+    proxies: Arc<proxies::Proxies>,
 }
 
 /// Binds what `config` asks for, and writes the real addresses back into it, so that token URLs
@@ -103,7 +116,11 @@ pub async fn bind(config: &mut ConsoleConfig) -> Bound {
         http_listener: None,
         dns_listeners: None,
         other_listeners: BoundOthers::default(),
+        proxies: Arc::new(proxies::Proxies::new(&config.token_others.proxies)),
     };
+    let issuer = config.token_others.acme.as_ref();
+    let issuer = issuer.and_then(|acme| issuer_of(&acme.directory));
+    let proofs = Arc::new(dns::Proofs::of(issuer));
     if let Some(address) = config.token_http {
         bound.http = match bind_http(address).await {
             Ok((listener, real)) => {
@@ -116,7 +133,8 @@ pub async fn bind(config: &mut ConsoleConfig) -> Bound {
     }
     if let Some(address) = config.token_dns {
         let zone = dns::Zone::new(&config.zone, config.public_address)
-            .and_then(|zone| zone.with_nx(config.nx_zone.as_deref()));
+            .and_then(|zone| zone.with_nx(config.nx_zone.as_deref()))
+            .map(|zone| zone.with_proofs(Arc::clone(&proofs)));
         bound.dns = match zone {
             Err(problem) => Err(problem),
             Ok(zone) => match bind_dns(address).await {
@@ -129,11 +147,17 @@ pub async fn bind(config: &mut ConsoleConfig) -> Bound {
             },
         };
     }
-    (bound.other_listeners, bound.others) = others::bind(config).await;
+    let proofs = bound.dns.is_ok().then_some(&proofs);
+    (bound.other_listeners, bound.others) = others::bind(config, proofs).await;
     bound
 }
 
 impl Bound {
+    /// What the HTTPS channel shows, now and later.
+    pub fn certificates(&self) -> watch::Receiver<Vec<CertificateState>> {
+        self.other_listeners.certificates()
+    }
+
     /// Starts answering; `sources` says what is known of those who touch. The tasks run until
     /// they're aborted.
     pub(crate) fn start(self, console: &Shared, sources: Sources) -> Vec<JoinHandle<()>> {
@@ -149,7 +173,11 @@ impl Bound {
         let touches = Arc::new(Touches::new(keeper, kinds, sources));
         let mut tasks = Vec::new();
         if let Some(listener) = self.http_listener {
-            tasks.push(tokio::spawn(http::serve(listener, Arc::clone(&touches))));
+            tasks.push(tokio::spawn(http::serve(
+                listener,
+                Arc::clone(&self.proxies),
+                Arc::clone(&touches),
+            )));
         }
         if let Some((zone, udp, tcp)) = self.dns_listeners {
             let zone = Arc::new(zone);
@@ -168,7 +196,7 @@ impl Bound {
                 Arc::clone(&touches),
             )));
         }
-        tasks.extend(self.other_listeners.serve(&touches));
+        tasks.extend(self.other_listeners.serve(&self.proxies, &touches));
         tasks
     }
 }

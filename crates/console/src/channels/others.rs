@@ -2,12 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use coalmine_core::token::{HostPort, KubernetesPlace, TokenChannel, WireguardPlace};
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::dns::Proofs;
+use super::https::{self, AcmeSettings, CertificateState};
+use super::proxies::{Network, Proxies};
 use super::touch::{Keeper, Touches};
 use super::{kubernetes, mysql, remedy, smtp, wireguard};
 use crate::ConsoleError;
@@ -18,6 +23,14 @@ use crate::serve::ConsoleConfig;
 pub struct Others {
     /// HTTP over TLS.
     pub https: Option<SocketAddr>,
+    /// Its certificates: files with chains and keys, PEM.
+    pub https_files: Vec<(PathBuf, PathBuf)>,
+    /// Where it asks for certificates.
+    pub acme: Option<AcmeSettings>,
+    /// Names that its certificates in files are for; known once it's bound.
+    pub https_names: Vec<String>,
+    /// Proxies before the web channels whose word on the source counts.
+    pub proxies: Vec<Network>,
     /// WireGuard, UDP.
     pub wireguard: Option<SocketAddr>,
     /// MySQL.
@@ -33,6 +46,17 @@ pub struct Others {
 }
 
 impl Others {
+    /// Where `host` is reached over TLS by clients that trust its certificate, or is to be as soon
+    /// as one is issued. Where HTTP is off too, any certificate is better than no channel.
+    pub(super) fn https_place(&self, host: &str, plain: bool) -> Option<HostPort> {
+        let address = self.https?;
+        let trusted = self.acme.is_some() || https::fit(&self.https_names, host).is_some();
+        (trusted || !plain).then(|| HostPort {
+            host: host.to_owned(),
+            port: address.port(),
+        })
+    }
+
     /// The WireGuard peer, once it's bound.
     pub(super) fn wireguard_place(&self, zone: &str) -> Option<WireguardPlace> {
         let address = self.wireguard.filter(|_| !self.wireguard_key.is_empty())?;
@@ -64,6 +88,7 @@ impl Others {
 /// Their listeners.
 #[derive(Debug, Default)]
 pub(super) struct BoundOthers {
+    https: Option<(TcpListener, https::Face)>,
     wireguard: Option<(UdpSocket, wireguard::Responder)>,
     mysql: Option<TcpListener>,
     smtp: Option<(TcpListener, smtp::Host)>,
@@ -73,11 +98,30 @@ pub(super) struct BoundOthers {
 /// Whether each channel that is configured listens, and where.
 pub(super) type States = Vec<(TokenChannel, Result<SocketAddr, String>)>;
 
-/// Binds what is configured, and writes real addresses and keys back.
-pub(super) async fn bind(config: &mut ConsoleConfig) -> (BoundOthers, States) {
+/// Binds what is configured, and writes real addresses and keys back. `proofs` is what the DNS
+/// channel shows to certificate authorities; `None` where that channel is off.
+pub(super) async fn bind(
+    config: &mut ConsoleConfig,
+    proofs: Option<&Arc<Proofs>>,
+) -> (BoundOthers, States) {
     let mut bound = BoundOthers::default();
     let mut states = States::new();
     let wanted = config.token_others.clone();
+    if let Some(address) = wanted.https {
+        let state = match https::Face::of(config, proofs) {
+            Err(cause) => Err(keyless("HTTPS", &cause)),
+            Ok(face) => match super::bind_http(address).await {
+                Err(cause) => Err(remedy("HTTPS", address, &cause)),
+                Ok((listener, real)) => {
+                    config.token_others.https = Some(real);
+                    config.token_others.https_names = face.file_names();
+                    bound.https = Some((listener, face));
+                    Ok(real)
+                }
+            },
+        };
+        states.push((TokenChannel::Http, state));
+    }
     if let Some(address) = wanted.wireguard {
         let state = match wireguard::Responder::in_dir(&config.dir) {
             Err(cause) => Err(keyless("WireGuard", &cause)),
@@ -134,9 +178,24 @@ pub(super) async fn bind(config: &mut ConsoleConfig) -> (BoundOthers, States) {
 }
 
 impl BoundOthers {
+    /// What the HTTPS channel shows, now and later; of nobody where it's off.
+    pub(super) fn certificates(&self) -> watch::Receiver<Vec<CertificateState>> {
+        match &self.https {
+            Some((_, face)) => face.states(),
+            None => watch::channel(Vec::new()).1,
+        }
+    }
+
     /// Starts them.
-    pub(super) fn serve<K: Keeper>(self, touches: &Arc<Touches<K>>) -> Vec<JoinHandle<()>> {
+    pub(super) fn serve<K: Keeper>(
+        self,
+        proxies: &Arc<Proxies>,
+        touches: &Arc<Touches<K>>,
+    ) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
+        if let Some((listener, face)) = self.https {
+            tasks.extend(face.serve(listener, Arc::clone(proxies), touches));
+        }
         if let Some((socket, responder)) = self.wireguard {
             let touches = Arc::clone(touches);
             tasks.push(tokio::spawn(wireguard::serve(socket, responder, touches)));
@@ -192,9 +251,9 @@ mod tests {
         let any = "127.0.0.1:0".parse().ok();
         let others = &mut config.token_others;
         (others.wireguard, others.mysql, others.smtp) = (any, any, any);
-        others.kubernetes = any;
+        (others.kubernetes, others.https) = (any, any);
         let bound = bind(&mut config).await;
-        assert_eq!(bound.others.len(), 4);
+        assert_eq!(bound.others.len(), 5);
         let on = places(&config);
         for (channel, state) in &bound.others {
             assert_ne!(state.as_ref().unwrap().port(), 0, "{channel:?}");
@@ -203,7 +262,7 @@ mod tests {
         let ours = |state: &(TokenChannel, Result<SocketAddr, String>)| state.1.clone().unwrap();
         assert_eq!(
             on.mysql.as_ref().unwrap().port,
-            ours(&bound.others[1]).port()
+            ours(&bound.others[2]).port()
         );
         assert_eq!(on.smtp.as_deref(), Some("tokens.example.com"));
 

@@ -29,10 +29,19 @@ impl Slots {
 
     /// A place for `source`, if there is one.
     pub fn take(self: &Arc<Self>, source: IpAddr) -> Option<Slot> {
+        self.take_up_to(self.per_source, source)
+    }
+
+    /// The same where many are behind `source`.
+    pub fn take_for_many(self: &Arc<Self>, source: IpAddr) -> Option<Slot> {
+        self.take_up_to(self.total, source)
+    }
+
+    fn take_up_to(self: &Arc<Self>, most: usize, source: IpAddr) -> Option<Slot> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, sources) = &mut *taken;
         let own = sources.get(&source).copied().unwrap_or(0);
-        if *all >= self.total || own >= self.per_source {
+        if *all >= self.total || own >= most {
             return None;
         }
         *all = all.saturating_add(1);
@@ -73,8 +82,12 @@ mod tests {
         assert!(slots.take(a).is_none(), "two of one source");
         let _third = slots.take(b).unwrap();
         assert!(slots.take(b).is_none(), "three in all");
+        assert!(slots.take_for_many(a).is_none(), "three in all");
         drop(first);
         assert!(slots.take(b).is_some());
+        let many = slots.take_for_many(b).unwrap();
+        assert!(slots.take_for_many(b).is_none(), "three in all");
+        drop(many);
         assert_eq!(slots.taken.lock().unwrap().1.len(), 2);
     }
 }

@@ -20,7 +20,7 @@ const HTTPS_PORT: u16 = 443;
 pub struct Places {
     /// The web.
     pub http: Option<HostPort>,
-    /// The web over TLS.
+    /// The web over TLS, where the certificate is one that clients trust.
     pub https: Option<HostPort>,
     /// Zone whose names all have an address, e.g. `tokens.example.com`.
     pub dns: Option<String>,
@@ -119,8 +119,15 @@ impl Mint<'_> {
     /// The token's own URL, e.g. `http://tokens.example.com/press/4ylq…/outline.html`: up to two
     /// words, the token, a page name, all derived from the token's seed, so that nothing but the
     /// zone is the same in two tokens' URLs. It ends in a page of `extension`, or of any where
-    /// that's empty; URLs of one token differ in it alone.
+    /// that's empty; URLs of one token differ in it alone. Over TLS where that channel is on.
     pub fn url(&self, extension: &str) -> String {
+        self.secure_url(extension)
+            .unwrap_or_else(|| self.plain_url(extension))
+    }
+
+    /// The same without TLS, for clients that don't speak it; over TLS where that channel alone is
+    /// on.
+    pub fn plain_url(&self, extension: &str) -> String {
         let host = match (&self.places.http, &self.places.https) {
             (Some(http), _) => format!("http://{}", http.authority(HTTP_PORT)),
             (None, Some(https)) => format!("https://{}", https.authority(HTTPS_PORT)),
@@ -241,16 +248,18 @@ mod tests {
                 ..Places::default()
             };
             let mint = mint(&id, &places, 1);
-            (mint.url(""), mint.secure_url("js"))
+            (mint.url(""), mint.plain_url(""), mint.secure_url("js"))
         };
-        let (url, secure) = at(web("t.example", 8080), None);
+        let (url, plain, secure) = at(web("t.example", 8080), None);
         assert!(url.starts_with("http://t.example:8080/"));
-        assert_eq!(secure, None);
-        let (url, secure) = at(web("2001:db8::1", 80), web("t.example", 443));
-        assert!(url.starts_with("http://[2001:db8::1]/"));
+        assert_eq!((plain, secure), (url, None));
+        let (url, plain, secure) = at(web("2001:db8::1", 80), web("t.example", 443));
+        assert!(plain.starts_with("http://[2001:db8::1]/"));
+        assert!(url.starts_with("https://t.example/"));
         assert!(secure.unwrap().starts_with("https://t.example/"));
-        let (url, _) = at(None, web("t.example.", 8443));
+        let (url, plain, _) = at(None, web("t.example.", 8443));
         assert!(url.starts_with("https://t.example:8443/"));
+        assert_eq!(plain, url);
     }
 
     #[test]

@@ -148,9 +148,10 @@ async fn places(ask: &Ask) -> Result<Places, ApiError> {
     if !settings.token_domains_enabled || !settings.token_domains.contains(&domain) {
         return Err(ApiError::invalid("custom_domain"));
     }
-    for web in [&mut places.http, &mut places.https].into_iter().flatten() {
+    if let Some(web) = &mut places.http {
         web.host.clone_from(&domain);
     }
+    places.https = channels::https_place(&ask.console.config, &domain);
     if places.dns.is_some() {
         places.dns = Some(domain);
     }

@@ -21,10 +21,6 @@ pub(crate) struct Proofs {
     pending: RwLock<BTreeMap<String, BTreeSet<String>>>,
 }
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "orders of the HTTPS channel show them")
-)]
 impl Proofs {
     /// None yet; `issuer` alone may issue, where that is one.
     pub fn of(issuer: Option<&str>) -> Self {

@@ -7,7 +7,6 @@ use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
 use proptest::prelude::*;
 use tokio::io::duplex;
 
-use super::proofs::Proofs;
 use super::*;
 use crate::channels::FLOOR;
 use crate::channels::tests::{Bench, DNS, NONE, OFF, WEB, bench, local, peer};

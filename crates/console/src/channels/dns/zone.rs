@@ -109,10 +109,6 @@ impl Zone {
         Ok(Self { nx, ..self })
     }
 
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "orders of the HTTPS channel show them")
-    )]
     /// The same, showing these proofs to certificate authorities.
     pub fn with_proofs(self, proofs: Arc<Proofs>) -> Self {
         Self { proofs, ..self }

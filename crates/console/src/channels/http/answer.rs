@@ -21,6 +21,8 @@ pub(super) enum Refusal {
     BodyTooLarge,
     NotAllowed,
     NotImplemented,
+    /// HTTP where TLS was expected.
+    PlainToTls,
     Version,
     /// The peer went away or took too long: no answer.
     Vanished,
@@ -34,6 +36,10 @@ impl Refusal {
             Self::HeadTooLarge => (
                 "400 Bad Request",
                 Some("Request Header Or Cookie Too Large"),
+            ),
+            Self::PlainToTls => (
+                "400 Bad Request",
+                Some("The plain HTTP request was sent to HTTPS port"),
             ),
             Self::UriTooLong => ("414 Request-URI Too Large", None),
             Self::BodyTooLarge => ("413 Request Entity Too Large", None),

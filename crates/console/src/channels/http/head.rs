@@ -279,7 +279,8 @@ impl Head {
         if self.target.starts_with('/') {
             let host = self.host.clone();
             let host = host.unwrap_or_else(|| talker.local.to_string());
-            let scheme = if talker.tls { "https" } else { "http" };
+            let secure = talker.is_secure(&self.headers);
+            let scheme = if secure { "https" } else { "http" };
             format!("{scheme}://{host}{}", self.target)
         } else {
             self.target.clone()

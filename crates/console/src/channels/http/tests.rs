@@ -16,7 +16,9 @@ fn talker() -> Talker {
         local: local(),
         channel: TokenChannel::Http,
         tls: false,
+        wrong_port: false,
         client_certificate: None,
+        proxies: Arc::default(),
     }
 }
 
@@ -514,4 +516,37 @@ fn random_requests() -> impl Strategy<Value = Vec<u8>> {
                 .collect()
         }),
     ]
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_client_is_the_source() {
+    let bench = bench(Duration::ZERO);
+    let trusted = Arc::new(Proxies::new(&["192.0.2.0/24".parse().unwrap()]));
+    let request = format!(
+        "GET /{WEB} HTTP/1.1\r\nHost: t.example\r\nX-Forwarded-For: 1.1.1.1, 203.0.113.9\r\n\
+         X-Forwarded-Proto: https\r\nConnection: close\r\n\r\n"
+    );
+    for proxies in [trusted, Arc::default()] {
+        let (mut near, far) = duplex(1024 * 1024);
+        near.write_all(request.as_bytes()).await.unwrap();
+        let talker = Talker {
+            proxies,
+            ..talker()
+        };
+        converse(far, &talker, &bench.touches).await.unwrap();
+    }
+    let seen = bench.seen.lock().unwrap();
+    let [behind, direct] = seen.as_slice() else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(
+        (behind.src.ip.to_string().as_str(), behind.src.port),
+        ("203.0.113.9", 0)
+    );
+    assert_eq!(direct.src, Endpoint::from(peer()));
+    let events: Vec<serde_json::Value> = [behind, direct]
+        .map(|sighting| serde_json::from_str(sighting.fields.get()).unwrap())
+        .to_vec();
+    assert_eq!(events[0]["url"], format!("https://t.example/{WEB}"));
+    assert_eq!(events[1]["url"], format!("http://t.example/{WEB}"));
 }
