@@ -204,3 +204,126 @@ fn names_that_do_not_exist_alert_all_the_same() {
     let event = &incident["description"]["events"][0];
     assert_eq!(event["hostname"], format!("{token}.nx.example.com"));
 }
+
+#[test]
+fn every_breadcrumb_is_read_by_what_it_is_for() {
+    if !have("ssh") || !have("bash") {
+        return;
+    }
+    let nest = Nest::start(
+        "[[bird]]\nname = \"files-02\"\npersonality = \"linux-nas\"\n[bird.http]\n[bird.https]\n[bird.rdp]\n\
+         [bird.smb]\nsharename = \"R&D 'files'\"\n",
+    );
+    let Some(seen) = nest.python(
+        "
+import configparser, io, json, os, plistlib, re, subprocess, tempfile, zipfile
+import xml.etree.ElementTree as xml
+import requests
+ini = configparser.ConfigParser(); ini.read(os.environ['CLIENT_CONFIG'])
+key = ini['CanaryTools']['api_key']
+def call(path, **asked):
+    answer = requests.get(os.environ['CONSOLE_URL'] + '/api/v1/' + path, params=dict(auth_token=key, **asked))
+    assert answer.status_code == 200, answer.text
+    return answer
+node = call('devices/all').json()['devices'][0]['id']
+def crumb(kind):
+    made = call('breadcrumb/generate', node_id=node, kind=kind).json()
+    assert sorted(made) == ['crumb', 'readme', 'result', 'title'] and made['readme'].startswith('# '), made
+    for asked in [dict(path='breadcrumb/generate', mode='text'), dict(path='breadcrumb/download')]:
+        file = call(node_id=node, kind=kind, **asked)
+        assert file.content.decode() == made['crumb']
+        assert file.headers['content-disposition'] == 'attachment; filename=' + made['title'], file.headers
+    return made['title'], made['crumb']
+said = {}
+def registry(kind):
+    title, text = crumb(kind)
+    head, section = text.split('\\r\\n\\r\\n')
+    assert head == 'Windows Registry Editor Version 5.00'
+    lines = section.split('\\r\\n')
+    assert lines.pop() == ''
+    values = dict(re.fullmatch(r'\"(\\w+)\"=(\"[^\"]*\"|dword:[0-9a-f]{8})', line).groups() for line in lines[1:])
+    said[kind] = [title, lines[0], {k: int(v[6:], 16) if v.startswith('dword:') else v.strip('\"') for k, v in values.items()}]
+registry('putty-profile')
+registry('winscp-profile')
+title, text = crumb('rdp-profile')
+lines = [line.split(':', 2) for line in text.split('\\r\\n')[:-1]]
+assert all(kind in 'is' and (kind == 's' or value.isdigit()) for _, kind, value in lines), text
+said['rdp-profile'] = [title, {name: value for name, _, value in lines}['full address']]
+title, text = crumb('filezilla-profile')
+site = xml.fromstring(text.encode()).find('./Servers/Server')
+said['filezilla-profile'] = [title, {part.tag: part.text for part in site}]
+for kind in ['macos-http-shortcut', 'macos-https-shortcut']:
+    title, text = crumb(kind)
+    said[kind] = [title, plistlib.loads(text.encode())]
+for kind in ['windows-http-shortcut', 'windows-https-shortcut']:
+    title, text = crumb(kind)
+    shortcut = configparser.RawConfigParser(); shortcut.optionxform = str; shortcut.read_string(text)
+    said[kind] = [title, {name: dict(shortcut[name]) for name in shortcut.sections()}]
+for kind in ['windows-ftp-shortcut', 'windows-smb-shortcut']:
+    title, text = crumb(kind)
+    said[kind] = [title, re.search(r\"TargetPath = '(.*)'\\r\", text)[1], re.search(r'PWD.(.*)\"', text)[1]]
+title, text = crumb('ssh-host')
+home = tempfile.mkdtemp()
+for _ in range(2):
+    subprocess.run(['bash', '-c', text], check=True, env=dict(HOME=home, PATH=os.environ['PATH']))
+mode = oct(os.stat(home + '/.ssh/config').st_mode)[-3:]
+resolved = subprocess.run(['ssh', '-F', home + '/.ssh/config', '-G', 'files-02'], check=True, capture_output=True, text=True).stdout
+resolved = dict(line.split(' ', 1) for line in resolved.splitlines())
+said['ssh-host'] = [title, mode, resolved['hostname'], int(resolved['port'])]
+archive = zipfile.ZipFile(io.BytesIO(call('breadcrumb/download', node_id=node).content))
+said['archive'] = sorted(name.split('/')[0] for name in archive.namelist() if name.endswith('README.md'))
+print(json.dumps(said))",
+    ) else {
+        return;
+    };
+    let host = nest.address.to_string();
+    let port = |id: &str| nest.port(id);
+    let at = |id: &str| format!("{id}://{host}:{}/", port(id));
+    let session =
+        |program: &str| format!(r"[HKEY_CURRENT_USER\Software\{program}\Sessions\files-02]");
+    let web = |id: &str, title: &str| json!([title, {"URL": at(id)}]);
+    let link = |id: &str| json!(["files-02.url", {"InternetShortcut": {"URL": at(id)}}]);
+    let mut kinds = vec![];
+    for (kind, wanted) in [
+        (
+            "filezilla-profile",
+            json!(["files-02.xml", {"Host": host, "Port": port("ftp").to_string(), "Protocol": "0",
+                "Type": "0", "Logontype": "2", "Name": "files-02"}]),
+        ),
+        ("macos-http-shortcut", web("http", "files-02.webloc")),
+        ("macos-https-shortcut", web("https", "files-02.webloc")),
+        (
+            "putty-profile",
+            json!(["files-02.reg", session(r"SimonTatham\PuTTY"),
+                {"HostName": host, "PortNumber": port("ssh"), "Protocol": "ssh"}]),
+        ),
+        (
+            "rdp-profile",
+            json!(["files-02.rdp", format!("{host}:{}", port("rdp"))]),
+        ),
+        ("ssh-host", json!(["files-02.sh", "600", host, port("ssh")])),
+        (
+            "windows-ftp-shortcut",
+            json!(["files-02.ps1", at("ftp"), "files-02.url"]),
+        ),
+        ("windows-http-shortcut", link("http")),
+        ("windows-https-shortcut", link("https")),
+        (
+            "windows-smb-shortcut",
+            json!([
+                "files-02.ps1",
+                format!(r"\\{host}\R&D files"),
+                "files-02.lnk"
+            ]),
+        ),
+        (
+            "winscp-profile",
+            json!(["files-02.reg", session(r"Martin Prikryl\WinSCP 2"),
+                {"HostName": host, "PortNumber": port("ftp"), "FSProtocol": 5}]),
+        ),
+    ] {
+        assert_eq!(seen[kind], wanted, "{kind}");
+        kinds.push(kind);
+    }
+    assert_eq!(seen["archive"], json!(kinds));
+}

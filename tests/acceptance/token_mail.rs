@@ -506,3 +506,41 @@ print(json.dumps(said))"
     }
     assert_eq!(said["wrong key"][0], 401);
 }
+
+#[test]
+fn a_mail_that_waited_while_the_program_ended_is_seen_to_after_the_next_start() {
+    // A server that takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let config = format!(
+        "[tokens]\ndns_port = 0\n[[tokens.imap]]\nhost = '127.0.0.1'\nport = {port}\ntls = false\n\
+         mailboxes = [{{address = 'alice@example.com', password = 'x'}}]\n"
+    );
+    let nest = Nest::start(&config);
+    let made = nest.post(
+        "canarytoken/office365/create",
+        &[("user_emails", "alice@example.com")],
+    );
+    let id = made["canarytokens"][0]["canarytoken"].as_str().unwrap();
+    let token =
+        |nest: &Nest| nest.api(&format!("canarytoken/fetch?canarytoken={id}"))["token"].clone();
+    assert_eq!(token(&nest)["placement_pending"], true);
+    let waiting = json!({"result": "success", "successful": 0, "failed": 0, "total": 1});
+    assert_eq!(nest.api("canarytoken/office365/status"), waiting);
+    let dir = nest.kill();
+    drop(silent);
+    let nest = Nest::start_in(dir, &config);
+    let failed = json!({"result": "success", "successful": 0, "failed": 1, "total": 1});
+    let status = await_some(|| {
+        let status = nest.api("canarytoken/office365/status");
+        (status != waiting).then_some(status)
+    });
+    assert_eq!(status, Some(failed));
+    let token = token(&nest);
+    let refused = format!("127.0.0.1:{port}: Connection refused (os error 111)");
+    assert_eq!(
+        (&token["state"], &token["placement_error"]),
+        (&json!("local"), &json!(refused))
+    );
+    assert_eq!(token.get("placement_pending"), None);
+}

@@ -75,7 +75,7 @@ impl Caller {
             Needs::Admin => self.role == Role::Admin,
             Needs::GlobalAdmin => self.role == Role::Admin && self.flocks.is_none(),
             Needs::Deploy => matches!(self.role, Role::Admin | Role::TokenDeploy),
-            Needs::Breadcrumb => matches!(self.role, Role::Admin | Role::BreadcrumbDeploy),
+            Needs::Breadcrumb => self.role != Role::TokenDeploy,
         }
     }
 }

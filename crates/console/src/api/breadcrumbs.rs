@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 
 use super::table::{Endpoint, Needs, Param, TEXT, Takes, Verb, optional, required};
-use super::{Answer, ApiError, Ask};
+use super::{Answer, ApiError, Ask, Role};
 use crate::setup;
 use crumbs::{Crumb, Made, Target};
 
@@ -23,6 +23,7 @@ const MAX_REMINDER: usize = 1_000;
 const SSH_KEY: &str = "ssh-key";
 const KINDS: &[&str] = &[
     SSH_KEY,
+    "ssh-host",
     "putty-profile",
     "rdp-profile",
     "filezilla-profile",
@@ -50,7 +51,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         methods: &[Verb::Get, Verb::Post],
         path: "breadcrumb/generate",
-        doc: "A breadcrumb as text.\nIt names the bird's address as it is now: make it anew when that changes.\nOf `ssh-key`, the private half is shown this once.",
+        doc: "A breadcrumb as text.\nIt names the bird's address as it is now: make it anew when that changes.\nOf `ssh-key`, the private half is shown this once; keys that may only read cannot make it.",
         params: &[
             NODE,
             required("kind", Takes::Word(KINDS), "What to make."),
@@ -158,6 +159,12 @@ async fn make(ask: &Ask, kind: &str) -> Result<(Made, Value), ApiError> {
 
 /// A fresh pair of keys, remembered by its public half.
 async fn ssh_key(ask: &Ask, device: Option<Device>) -> Result<(Made, Value), ApiError> {
+    // It is remembered; the others change nothing.
+    if !matches!(ask.caller.role, Role::Admin | Role::BreadcrumbDeploy) {
+        return Err(ApiError::forbidden(
+            "Only keys of admins and for breadcrumbs may make ssh-key",
+        ));
+    }
     let reminder = ask
         .text("reminder")
         .ok_or_else(|| ApiError::bad("Parameter reminder is required."))?;

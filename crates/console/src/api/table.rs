@@ -95,7 +95,7 @@ pub enum Needs {
     GlobalAdmin,
     /// Minting and downloading tokens: admin, canarytoken-deploy.
     Deploy,
-    /// Making breadcrumbs: admin, breadcrumb-deploy.
+    /// Making breadcrumbs: breadcrumb-deploy and whoever may read.
     Breadcrumb,
     /// As [`Needs::Deploy`] with the parameter `factory_auth` in place of the credential.
     Factory,

@@ -6,6 +6,7 @@ mod bench;
 mod examples;
 mod incidents;
 mod listener;
+mod mails;
 mod others;
 mod requests;
 mod tokens;

@@ -686,6 +686,27 @@ async fn breadcrumb_keys_make_breadcrumbs_of_their_flocks_birds_and_nothing_else
             .status,
         404
     );
+    let reader = bench.make_key(Role::ReadOnly, Some("flock:default")).await;
+    let got = bench.call_as(&reader, "GET", generate, &params).await;
+    assert_eq!(got.status, 200, "{}", got.text);
+    let key = [("kind", "ssh-key"), ("reminder", "r")];
+    assert_eq!(
+        refusal(&bench.call_as(&reader, "GET", generate, &key).await),
+        (
+            403,
+            "Only keys of admins and for breadcrumbs may make ssh-key"
+        )
+    );
+    let deploy = bench
+        .make_key(Role::TokenDeploy, Some("flock:default"))
+        .await;
+    assert_eq!(
+        bench
+            .call_as(&deploy, "GET", generate, &params)
+            .await
+            .status,
+        403
+    );
     let params = [("kind", "http"), ("memo", "m")];
     assert_eq!(
         bench

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 /// A crumb to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crumb {
+    SshHost,
     Putty,
     Rdp,
     FileZilla,
@@ -46,6 +47,7 @@ pub struct Made {
 impl Crumb {
     /// Every crumb without a secret of its own.
     pub const ALL: &[Self] = &[
+        Self::SshHost,
         Self::Putty,
         Self::Rdp,
         Self::FileZilla,
@@ -61,6 +63,7 @@ impl Crumb {
     /// Wire name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::SshHost => "ssh-host",
             Self::Putty => "putty-profile",
             Self::Rdp => "rdp-profile",
             Self::FileZilla => "filezilla-profile",
@@ -77,10 +80,11 @@ impl Crumb {
     /// Services that it can lead to, the best first.
     pub const fn services(self) -> &'static [&'static str] {
         match self {
+            Self::SshHost => &["ssh"],
             Self::Putty => &["ssh", "telnet"],
             Self::Rdp => &["rdp"],
             Self::FileZilla => &["ftp", "ssh"],
-            Self::WinScp => &["ssh", "ftp"],
+            Self::WinScp => &["ftp", "ssh"],
             Self::WindowsFtp => &["ftp"],
             Self::WindowsSmb => &["smb"],
             Self::MacHttp | Self::WindowsHttp => &["http"],
@@ -92,6 +96,7 @@ impl Crumb {
     pub fn make(self, target: &Target) -> Made {
         let name = file_name(&target.name);
         let (extension, crumb) = match self {
+            Self::SshHost => ("sh", ssh_host(target)),
             Self::Putty => ("reg", putty(target)),
             Self::Rdp => ("rdp", rdp(target)),
             Self::FileZilla => ("xml", filezilla(target)),
@@ -113,6 +118,9 @@ impl Crumb {
 
     const fn readme(self) -> &'static str {
         match self {
+            Self::SshHost => {
+                "# SSH Host Entry\nThis crumb is a bash script that adds an entry for the bird to the SSH configuration of the user who runs it.\n\nRun it, and delete it. Log in to the bird once from there, so that known_hosts has it too.\n"
+            }
             Self::Putty => {
                 "# PuTTY profile\nThis crumb adds a saved session for the bird to PuTTY.\n\nImport it into the registry of a user who might have such a session: double-click it, or run\nreg import with its name.\n"
             }
@@ -155,6 +163,17 @@ pub fn file_name(name: &str) -> String {
         "" => "server".to_owned(),
         some => some.to_owned(),
     }
+}
+
+/// A script that adds a host to `~/.ssh/config` (ssh_config(5)).
+fn ssh_host(target: &Target) -> String {
+    format!(
+        "#!/bin/bash\nset -e\nmkdir -p -m 700 ~/.ssh\ncat >> ~/.ssh/config <<'END'\n\nHost {}\n    \
+         HostName {}\n    Port {}\nEND\nchmod 600 ~/.ssh/config\n",
+        file_name(&target.name),
+        target.address,
+        target.port
+    )
 }
 
 /// PuTTY's saved sessions: `Protocol` is `ssh` or `telnet`.
@@ -291,6 +310,13 @@ mod tests {
                 2222,
                 "file_srv_1.reg",
                 "Sessions\\file_srv_1]\r\n\"HostName\"=\"192.168.0.1\"\r\n\"PortNumber\"=dword:000008ae\r\n\"Protocol\"=\"ssh\"\r\n",
+            ),
+            (
+                Crumb::SshHost,
+                "ssh",
+                2222,
+                "file_srv_1.sh",
+                "\nHost file_srv_1\n    HostName 192.168.0.1\n    Port 2222\nEND\n",
             ),
             (
                 Crumb::Rdp,
