@@ -47,9 +47,9 @@ impl Dovecot {
         let (tls_port, port) = (free_port(), free_port());
         let sh = |script: &str| client("sh", &["-ec", &format!("cd {at}\n{script}")]);
         sh(
-            "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=Authority \
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.pem -subj /CN=Authority \
               -days 2 -addext basicConstraints=critical,CA:TRUE
-            openssl req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=localhost
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out request.pem -subj /CN=localhost
             echo subjectAltName=DNS:localhost > names
             openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
               -extfile names -out cert.pem
@@ -78,7 +78,7 @@ impl Dovecot {
             format!(
                 "protocols = imap\nlisten = 127.0.0.1\nbase_dir = {at}/run\nstate_dir = {at}/state\n\
                  log_path = {at}/log\nssl = yes\nssl_cert = <{at}/cert.pem\nssl_key = <{at}/key.pem\n\
-                 disable_plaintext_auth = no\nauth_mechanisms = plain\n\
+                 disable_plaintext_auth = no\nauth_mechanisms = plain\nauth_failure_delay = 0\n\
                  default_internal_user = {user}\ndefault_internal_group = {group}\ndefault_login_user = {user}\n\
                  mail_location = maildir:{at}/mail/%u\nfirst_valid_uid = {uid_}\nfirst_valid_gid = {gid}\n\
                  service anvil {{\n chroot =\n}}\n\
