@@ -50,6 +50,7 @@ mod token_documents;
 mod token_https;
 mod token_mail;
 mod token_net;
+mod token_thousands;
 mod token_web;
 mod token_zone;
 mod tokens;

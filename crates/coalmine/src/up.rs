@@ -482,7 +482,7 @@ fn screen(
     if config.tokens.zone.ends_with(".localhost") {
         let _ = writeln!(
             text,
-            "    Tokens of this zone work on this machine alone. For others, delegate a domain to it:\n    [tokens] zone = \"tokens.example.com\" in the configuration."
+            "    Tokens of this zone work on this machine alone. For others, delegate a domain to it:\n    [tokens] zone = \"tokens.example.com\" in the configuration, then: coalmine tokens check-dns"
         );
     }
 

@@ -206,7 +206,7 @@ fn heard(id: u16, question: &Question, bytes: &[u8]) -> Option<Heard> {
         && message.queries.iter().all(|query| {
             query.query_type() == question.kind && query.name().eq_ignore_root(&asked)
         });
-    fits.then(|| Heard {
+    fits.then_some(Heard {
         code: message.metadata.response_code,
         authoritative: message.metadata.authoritative,
         truncated: message.metadata.truncation,
