@@ -17,7 +17,8 @@ export const prose = (line) => line.split("`").map((part, i) => (i % 2 ? h("code
 export function reach(kind) {
   const how = kind.channels.map((channel) => NOTICES[channel] ?? channel).join(" or ");
   return [h("p", {}, `Noticed by ${how}. `, kind.reach === "direct" ? "It needs nobody else: it works wherever it can reach this Console." : kind.reach === "local" ? "It works without an account at the provider, within limits:" : "It works through an account of yours at the provider."),
-    kind.limits && h("p", {}, kind.limits)];
+    kind.limits && h("p", {}, kind.limits),
+    kind.integration_problem && h("p", { class: "small" }, "That account does not answer: ", kind.integration_problem)];
 }
 
 /** Mounts the view. */

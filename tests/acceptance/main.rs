@@ -11,6 +11,7 @@
 )]
 
 mod acme;
+mod cloud_aws;
 mod console;
 mod durability;
 mod ftp;

@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("coalmine-store", &["coalmine-core"]),
     ("coalmine-watch", &["coalmine-core"]),
     ("coalmine-tokens", &["coalmine-core", "coalmine-wire"]),
+    ("coalmine-cloud", &["coalmine-core", "coalmine-tokens"]),
     (
         "coalmine-sensor",
         &[

@@ -3,6 +3,7 @@
 //! What a decoy takes is the decoy's business: its section is flattened into the dotted names that
 //! the decoy declares and handed to its own parser.
 
+pub mod cloud;
 mod read;
 pub mod schema;
 pub mod show;
@@ -22,6 +23,8 @@ use coalmine_sensor::PortscanSettings;
 use serde_json::{Map, Value};
 
 use crate::personality::Personality;
+
+pub use cloud::CloudPart;
 
 /// Most birds of one configuration.
 pub const MAX_BIRDS: usize = 256;
@@ -50,6 +53,8 @@ pub struct Config {
     pub console: ConsolePart,
     /// The token channels' part.
     pub tokens: TokensPart,
+    /// Operators' accounts at clouds.
+    pub cloud: CloudPart,
     /// The birds, one or more.
     pub birds: Vec<BirdPart>,
 }

@@ -204,6 +204,7 @@ async fn start(
                 mysql: channel(config.tokens.mysql_port),
                 smtp: channel(config.tokens.smtp_port),
                 kubernetes: channel(config.tokens.kubernetes_port),
+                clouds: config.cloud.providers()?,
                 ..Others::default()
             },
             token_sources: config.tokens.sources.clone(),

@@ -138,18 +138,23 @@ const BEYOND: &[&str] = &[
     "app_id",
     "bucket",
     "client_assertion",
+    "cloudtrail_event_id",
+    "error_code",
     "eventName",
     "key_valid",
     "object_key",
     "region",
     "requested_app_id",
     "requester",
+    "safety_net",
     "scope",
     "service",
     "signature_valid",
     "slack_api_key",
+    "source_address",
     "sql_username",
     "tenant_id",
+    "user_agent",
 ];
 
 #[test]

@@ -14,6 +14,7 @@ pub mod api;
 pub mod breadcrumbs;
 pub mod catalogue;
 pub mod channels;
+pub mod cloud;
 pub mod engine;
 pub mod ingest;
 pub mod mailboxes;

@@ -27,7 +27,7 @@ use crate::api::Client;
 use crate::mailboxes::{self, ImapServer};
 use crate::setup::{self, Files};
 use crate::{
-    Catalogue, Console, ConsoleError, Shared, api, channels, ingest, page, reverse, watchdog,
+    Catalogue, Console, ConsoleError, Shared, api, channels, cloud, ingest, page, reverse, watchdog,
 };
 
 /// Most connections at a time.
@@ -153,6 +153,10 @@ pub async fn start(
     let mut background = channels.start(&console, sources);
     background.push(tokio::spawn(watchdog::run(Arc::clone(&console))));
     background.push(tokio::spawn(mailboxes::resume(Arc::clone(&console))));
+    for provider in &console.config.token_others.clouds {
+        let (console, provider) = (Arc::clone(&console), Arc::clone(provider));
+        background.push(tokio::spawn(cloud::run(console, provider)));
+    }
     if reverse_lookups {
         background.push(tokio::spawn(reverse::run(Arc::clone(&console))));
     }

@@ -2,6 +2,7 @@
 //! the token and call [`TokenKind::trip`]; they know no kind by name.
 
 mod asks;
+mod cloud;
 mod places;
 mod words;
 
@@ -18,6 +19,7 @@ use crate::settings::Fault;
 use crate::{EventKind, Seed, Timestamp};
 
 pub use asks::{MAX_FILE, MAX_FILE_NAME, MAX_URL};
+pub use cloud::{CONNECTED, CloudError, CloudProvider, CloudTouch, INTEGRATION, Looked};
 pub use places::{HostPort, KubernetesPlace, Places, WireguardPlace};
 
 /// Catalogue key of the event that every touched token raises.
@@ -392,7 +394,7 @@ pub struct Upload {
 }
 
 /// What a token is minted from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mint<'a> {
     /// The new token's id.
     pub id: &'a TokenId,
@@ -406,6 +408,8 @@ pub struct Mint<'a> {
     pub now: Timestamp,
     /// Where the channels are.
     pub places: &'a Places,
+    /// What the operator's own account at a cloud gave for it, where it lives there.
+    pub cloud: Option<&'a Map<String, Value>>,
 }
 
 /// What minting gives.

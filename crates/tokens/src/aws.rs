@@ -3,15 +3,16 @@
 
 pub mod call;
 pub mod sigv4;
+pub mod trail;
 
 use coalmine_core::Seed;
 use coalmine_core::settings::Fault;
-use coalmine_core::token::{Alias, Mint, Token, TokenChannel};
+use coalmine_core::token::{Alias, CONNECTED, INTEGRATION, Mint, Token, TokenChannel};
 use data_encoding::{BASE32, BASE64};
 use serde_json::{Map, Value};
 
 /// Names of users that programs have.
-const USERS: &[&str] = &[
+pub const USERS: &[&str] = &[
     "backup-sync",
     "ci-deploy",
     "log-shipper",
@@ -50,8 +51,11 @@ pub struct Key {
 }
 
 impl Key {
-    /// The token's own key, used at the token's own endpoint.
+    /// The token's own key, used at the token's own endpoint; the real one, where an account gave it.
     pub fn mint(mint: &Mint<'_>) -> Self {
+        if let Some(fields) = mint.cloud {
+            return Self::read(fields);
+        }
         let seed = mint.seed.derive("aws key");
         let account = seed.number("account", 100_000_000_000, 1_000_000_000_000);
         let pick = |label: &str, list: &[&str]| {
@@ -73,8 +77,12 @@ impl Key {
 
     /// The key of a token as it was minted.
     pub fn of(token: &Token) -> Self {
+        Self::read(&token.fields)
+    }
+
+    fn read(fields: &Map<String, Value>) -> Self {
         let text = |name: &str| {
-            let text = token.fields.get(name).and_then(Value::as_str);
+            let text = fields.get(name).and_then(Value::as_str);
             text.unwrap_or_default().to_owned()
         };
         Self {
@@ -90,6 +98,11 @@ impl Key {
 
     /// As fields of the token.
     pub fn fields(&self) -> Map<String, Value> {
+        let integration = if self.is_connected() {
+            CONNECTED
+        } else {
+            "local"
+        };
         [
             ("access_key_id", &self.id),
             ("secret_access_key", &self.secret),
@@ -101,8 +114,21 @@ impl Key {
         ]
         .into_iter()
         .map(|(name, text)| (name.to_owned(), Value::from(text.as_str())))
-        .chain([("integration".to_owned(), Value::from("local"))])
+        .filter(|(name, _)| name != "endpoint_url" || !self.is_connected())
+        .chain([(INTEGRATION.to_owned(), integration.into())])
         .collect()
+    }
+
+    /// Whether it is a real key, which needs no endpoint of ours.
+    pub fn is_connected(&self) -> bool {
+        self.endpoint.is_empty()
+    }
+
+    fn endpoint_line(&self) -> String {
+        match self.is_connected() {
+            true => String::new(),
+            false => format!("endpoint_url = {}\n", self.endpoint),
+        }
     }
 
     /// The user's name in full.
@@ -121,16 +147,20 @@ impl Key {
     /// The file `~/.aws/credentials`, which alone is enough for current programs.
     pub fn credentials(&self) -> String {
         format!(
-            "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\nregion = {}\nendpoint_url = {}\n",
-            self.id, self.secret, self.region, self.endpoint
+            "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\nregion = {}\n{}",
+            self.id,
+            self.secret,
+            self.region,
+            self.endpoint_line()
         )
     }
 
     /// The file `~/.aws/config`.
     pub fn config(&self) -> String {
         format!(
-            "[default]\nregion = {}\noutput = json\nendpoint_url = {}\n",
-            self.region, self.endpoint
+            "[default]\nregion = {}\noutput = json\n{}",
+            self.region,
+            self.endpoint_line()
         )
     }
 

@@ -80,11 +80,47 @@ const EVENT: &[Field] = &[
         "`True` if it is signed with the token's secret key, `False` if with another; missing without a signature.",
         || json!("True"),
     ),
+    Field::text(
+        "user_agent",
+        true,
+        "The program that used it, as CloudTrail tells it.",
+        || json!("aws-cli/2.15.0"),
+    ),
+    Field::text(
+        "source_address",
+        true,
+        "Who used it, as CloudTrail tells it: an address, or a service of AWS.",
+        || json!("198.51.100.7"),
+    ),
+    Field::text(
+        "error_code",
+        true,
+        "How AWS refused it, as CloudTrail tells it.",
+        || json!("AccessDenied"),
+    ),
+    Field::text(
+        "cloudtrail_event_id",
+        true,
+        "CloudTrail's id of the event.",
+        || json!("7a1c7c4e-5d4f-4a0e-9d8a-6d5d9a2f3b10"),
+    ),
+    Field::text(
+        "safety_net",
+        true,
+        "`True` where CloudTrail told nothing and only the time of the key's last use shows it, `False` where it did; missing where the key isn't one of AWS.",
+        || json!("False"),
+    ),
 ];
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let key = Key::mint(mint);
     let mut fields = key.fields();
+    if mint.cloud.is_some() && mint.param(EXPIRY).is_some() {
+        return Err(vec![Fault::new(
+            EXPIRY,
+            "can't be had of a key of your account at AWS: delete the token in its place",
+        )]);
+    }
     if let Some(expiry) = mint.param(EXPIRY) {
         let lasts = std::time::Duration::from_secs(aws::expiry(expiry)?);
         let until = mint.now.plus(lasts).format("%Y%m%dT%H%M%SZ");
@@ -442,6 +478,39 @@ mod tests {
         let (trip, told) = ask(&token, &asked);
         assert!(told.contains("<Code>InvalidClientTokenId</Code>"), "{told}");
         assert!(trip.alert);
+    }
+
+    #[test]
+    fn a_key_of_an_account_needs_no_endpoint() {
+        let cloud = json!({"access_key_id": "AKIAYDHQ5ZVJWTXKE4LM", "secret_access_key": "s",
+            "account_id": "557208331452", "username": "u", "user_id": "AIDAX", "region": "eu-west-1",
+            "integration": "connected"});
+        let id: coalmine_core::TokenId = "webwebwebwebwebwebwebweb1".parse().unwrap();
+        let (files, places) = (std::collections::BTreeMap::new(), crate::tests::places());
+        let mut params = std::collections::BTreeMap::new();
+        let made = |params: &std::collections::BTreeMap<String, String>| {
+            KIND.make(&Mint {
+                id: &id,
+                params,
+                files: &files,
+                seed: coalmine_core::Seed::new([1; 32]),
+                now: coalmine_core::Timestamp::from_secs(0),
+                places: &places,
+                cloud: cloud.as_object(),
+            })
+        };
+        let key = made(&params).unwrap();
+        assert_eq!(Value::Object(key.fields), cloud);
+        assert_eq!(
+            key.renders["aws-id"],
+            "[default]\naws_access_key_id = AKIAYDHQ5ZVJWTXKE4LM\naws_secret_access_key = s\nregion = eu-west-1\n"
+        );
+        assert_eq!(
+            key.renders["config"],
+            "[default]\nregion = eu-west-1\noutput = json\n"
+        );
+        params.insert(EXPIRY.to_owned(), "30d".to_owned());
+        assert_eq!(made(&params).unwrap_err()[0].key, EXPIRY);
     }
 
     #[test]

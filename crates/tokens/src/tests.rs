@@ -56,6 +56,7 @@ pub(crate) fn minted_by(
         seed: Seed::new([byte; 32]).derive("token"),
         now: Timestamp::from_secs(1_700_000_000),
         places: &places(),
+        cloud: None,
     })
 }
 

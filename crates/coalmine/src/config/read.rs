@@ -38,7 +38,7 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
         }
     };
     let mut root = Section::new("", &file, faults);
-    root.known(&["console", "tokens", "bird"]);
+    root.known(&["console", "tokens", "cloud", "bird"]);
     let console = root.table("console", &["listen", "names", "reverse_lookups"], |s| {
         ConsolePart {
             listen: s
@@ -97,10 +97,12 @@ pub fn config(text: &str, ground: &Ground, faults: &mut Vec<Fault>) -> Option<Co
         trusted_proxies: https::proxies(s),
     });
     https::check(&tokens, faults);
+    let cloud = super::cloud::read(&file, &ground.folder, faults);
     let birds = birds(&file, ground, faults);
     Some(Config {
         console,
         tokens,
+        cloud,
         birds,
     })
 }

@@ -114,6 +114,7 @@ pub fn json(kinds: &[&DecoyKind]) -> Value {
                     },
                 },
             },
+            "cloud": super::cloud::schema(),
             "bird": {
                 "type": "array",
                 "minItems": 1,

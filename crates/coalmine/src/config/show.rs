@@ -21,6 +21,7 @@ pub fn toml(config: &Config) -> String {
     for server in &config.tokens.imap {
         text.push_str(&imap(server));
     }
+    text.push_str(&super::cloud::toml(&config.cloud));
     for bird in &config.birds {
         text.push_str(&self::bird(bird));
     }

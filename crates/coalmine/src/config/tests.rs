@@ -166,7 +166,7 @@ fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
          [bird.ftp]\nport = 0\nbaner = 'x'\nbanner = 7\n[[bird.git]]\n[bird.https]\nkey = 'k.pem'\n",
     );
     for wanted in [
-        "colour: unknown key; known here: console, tokens, bird",
+        "colour: unknown key; known here: console, tokens, cloud, bird",
         "console.listen: must be an address with a port, e.g. 127.0.0.1:8443, not \"here\"",
         "tokens.http_port: must be a number from 1 to 65535, not 70000",
         "tokens.zone: must be a domain of at most 100 characters, e.g. tokens.example.com, not \"192.0.2.1\"",

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::table::{Endpoint, Needs, Param, TEXT, Takes, Verb, optional, required};
 use super::{Answer, ApiError, Ask, times};
-use crate::channels;
+use crate::{Console, channels, cloud};
 
 /// Longest memo, in characters.
 pub const MAX_MEMO: usize = 10_000;
@@ -51,13 +51,10 @@ pub const ENDPOINTS: &[Endpoint] = &[
         tier: 3,
         run: |ask| {
             Box::pin(async move {
-                let kinds: Vec<Value> = ask
-                    .console
-                    .catalogue
-                    .tokens
-                    .iter()
-                    .map(|k| kind(k))
-                    .collect();
+                let mut kinds = Vec::new();
+                for known in ask.console.catalogue.tokens {
+                    kinds.push(kind(&ask.console, known).await);
+                }
                 Ok(Answer::success(json!({"kinds": kinds})))
             })
         },
@@ -312,6 +309,7 @@ async fn delete(ask: Ask) -> Result<Answer, ApiError> {
             return Err(ApiError::conflict("Could not delete Canarydrop"));
         }
     }
+    take_back(&ask.console, &token).await?;
     ask.console.store.tokens().delete(&token.id).await?;
     let message = format!("deleted Canarytoken {}", token.id);
     ask.audit("canarytoken_delete", &message, Some(&token.flock_id))
@@ -319,8 +317,20 @@ async fn delete(ask: Ask) -> Result<Answer, ApiError> {
     Ok(Answer::done())
 }
 
-/// A kind, for forms: what it asks for, how it's noticed, how far it reaches.
-pub(crate) fn kind(kind: &TokenKind) -> Value {
+/// Takes a token's credentials back from the cloud that they are of, if they are of one.
+pub(super) async fn take_back(console: &Console, token: &TokenRow) -> Result<(), ApiError> {
+    let done = cloud::delete(console, &token.kind, &token.fields).await;
+    done.map_err(|problem| ApiError::conflict(format!("Could not delete Canarydrop: {problem}")))
+}
+
+/// A kind, for forms: what it asks for, how it's noticed, how far it reaches, whether it is
+/// connected to an account at a cloud and what is wrong with that.
+pub(crate) async fn kind(console: &Console, kind: &TokenKind) -> Value {
+    let (integration, limits, problem) = cloud::standing(console, kind).await;
+    let reach = match integration {
+        token::CONNECTED => token::CONNECTED,
+        _ => kind.reach.name(),
+    };
     let asks: Vec<_> = kind.asks.iter().map(asked).collect();
     let channels: Vec<_> = kind.channels.iter().map(|c| c.name()).collect();
     let doc: Vec<_> = kind
@@ -331,7 +341,8 @@ pub(crate) fn kind(kind: &TokenKind) -> Value {
         .collect();
     json!({"id": kind.id, "title": kind.title, "doc": doc,
         "group": kind.group.name(), "trial": kind.trial, "channels": channels, "logtype": kind.logtype,
-        "asks": asks, "reach": kind.reach.name(), "limits": kind.reach.limits()})
+        "asks": asks, "reach": reach, "limits": limits,
+        "integration": integration, "integration_problem": problem})
 }
 
 fn asked(ask: &token::Ask) -> Value {

@@ -47,6 +47,7 @@ pub use probes::{Arrival, Probes};
 pub use proxies::Network;
 pub use sources::SourceFiles;
 pub(crate) use sources::Sources;
+pub(crate) use touch::common as touch_fields;
 use touch::{Keeper, Touches};
 
 /// How long after its arrival the earliest answer to a request leaves.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use coalmine_core::token::{HostPort, KubernetesPlace, TokenChannel, WireguardPlace};
+use coalmine_core::token::{
+    CloudProvider, HostPort, KubernetesPlace, TokenChannel, WireguardPlace,
+};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -19,7 +21,7 @@ use crate::ConsoleError;
 use crate::serve::ConsoleConfig;
 
 /// Where the channels are that not every installation has; `None` turns one off.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Others {
     /// HTTP over TLS.
     pub https: Option<SocketAddr>,
@@ -39,6 +41,8 @@ pub struct Others {
     pub smtp: Option<SocketAddr>,
     /// Kubernetes, over TLS.
     pub kubernetes: Option<SocketAddr>,
+    /// Operators' accounts at clouds, at most one of a kind.
+    pub clouds: Vec<Arc<dyn CloudProvider>>,
     /// The WireGuard channel's public key, base64; known once it's bound.
     pub wireguard_key: String,
     /// The Kubernetes channel's authority, PEM; known once it's bound.

@@ -446,12 +446,7 @@ fn sighting(
     }
     fields.extend(about);
     fields.extend(trip.fields);
-    put(&mut fields, "type", kind.id);
-    put(&mut fields, "kind", kind.id);
-    put(&mut fields, "channel", channel.name());
-    put(&mut fields, "canarytoken", token.id.as_str());
-    put(&mut fields, "description", kind.description);
-    put(&mut fields, "logtype", &kind.logtype.to_string());
+    common(kind, &token.id, channel.name(), &mut fields);
     Sighting {
         id: fresh_id(touch.at),
         at: touch.at,
@@ -462,6 +457,21 @@ fn sighting(
         dst: touch.dst,
         fields: coalmine_core::event::raw(&fields),
     }
+}
+
+/// Adds what every token event has.
+pub(crate) fn common(
+    kind: &TokenKind,
+    id: &TokenId,
+    channel: &str,
+    fields: &mut Map<String, Value>,
+) {
+    put(fields, "type", kind.id);
+    put(fields, "kind", kind.id);
+    put(fields, "channel", channel);
+    put(fields, "canarytoken", id.as_str());
+    put(fields, "description", kind.description);
+    put(fields, "logtype", &kind.logtype.to_string());
 }
 
 fn put(fields: &mut Map<String, Value>, name: &str, value: &str) {

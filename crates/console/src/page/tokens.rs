@@ -394,8 +394,9 @@ pub async fn kinds(State(at): State<At>, headers: HeaderMap) -> Response<Body> {
         return *response;
     }
     let places = channels::places(&at.console.config);
-    let kinds = at.console.catalogue.tokens.iter().map(|kind| {
-        let mut shown = crate::api::kind(kind);
+    let mut kinds: Vec<Value> = Vec::new();
+    for kind in at.console.catalogue.tokens {
+        let mut shown = crate::api::kind(&at.console, kind).await;
         let faults: Vec<String> = kind
             .channels
             .iter()
@@ -407,8 +408,7 @@ pub async fn kinds(State(at): State<At>, headers: HeaderMap) -> Response<Body> {
         {
             shown.insert("off".to_owned(), fault.as_str().into());
         }
-        shown
-    });
-    let kinds: Vec<Value> = kinds.collect();
+        kinds.push(shown);
+    }
     answer::json(&serde_json::json!({"result": "success", "kinds": kinds}))
 }

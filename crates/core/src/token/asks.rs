@@ -212,6 +212,7 @@ mod tests {
             seed: Seed::new([2; 32]),
             now: Timestamp::from_secs(0),
             places,
+            cloud: None,
         });
         let faults = minted.err().unwrap_or_default();
         faults.iter().map(ToString::to_string).collect()

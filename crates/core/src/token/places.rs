@@ -201,6 +201,7 @@ mod tests {
             seed: Seed::new([byte; 32]),
             now: Timestamp::from_secs(0),
             places,
+            cloud: None,
         }
     }
 

@@ -234,10 +234,35 @@ impl Signature {
 }
 
 /// `20150830T123600Z`.
-fn moment(text: &str) -> Option<Timestamp> {
+pub fn moment(text: &str) -> Option<Timestamp> {
     let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
     let at = at.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
     Some(Timestamp::from_secs(at.timestamp().as_second()))
+}
+
+/// The header `Authorization` of a request that is to be sent: signs all of its headers, of which
+/// `X-Amz-Date` says when. `scope`: region and service.
+pub fn authorization(
+    key: &str,
+    secret: &str,
+    (region, service): (&str, &str),
+    request: &HttpHit<'_>,
+) -> String {
+    let mut names: Vec<String> = request
+        .headers
+        .iter()
+        .map(|(name, _)| name.to_ascii_lowercase())
+        .collect();
+    names.sort();
+    names.dedup();
+    let time = request.header("x-amz-date").unwrap_or_default();
+    let day = time.get(..8).unwrap_or_default();
+    let scope = format!("{key}/{day}/{region}/{service}/aws4_request");
+    let names = names.join(";");
+    let signature = Signature::new(&scope, &names, "", time, false)
+        .map(|signature| signature.computed(secret, request).0)
+        .unwrap_or_default();
+    format!("{ALGORITHM} Credential={scope}, SignedHeaders={names}, Signature={signature}")
 }
 
 /// Path and query of an absolute URL, as sent.
@@ -293,7 +318,7 @@ pub(crate) fn decoded(text: &str) -> Vec<u8> {
 }
 
 /// Everything but the unreserved characters (RFC 3986 section 2.3) and `kept` as escapes.
-fn encoded(bytes: &[u8], kept: &str) -> String {
+pub fn encoded(bytes: &[u8], kept: &str) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         let is_plain = byte.is_ascii_alphanumeric()

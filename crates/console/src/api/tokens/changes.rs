@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::table::{Endpoint, Needs, Param, TEXT, Takes, Verb, optional, required};
 use super::super::{Answer, ApiError, Ask};
-use super::{CLEAR, TOKEN, find, mint, show};
+use super::{CLEAR, TOKEN, find, mint, show, take_back};
 use crate::channels::ignore::{self, Style};
 
 /// The parameter of kinds that redirect.
@@ -392,6 +392,7 @@ async fn delete(ask: Ask) -> Result<Answer, ApiError> {
         }
     }
     for token in &doomed {
+        take_back(&ask.console, token).await?;
         store.tokens().delete(&token.id).await?;
     }
     let message = format!(

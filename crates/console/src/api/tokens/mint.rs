@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::super::table::{Param, TEXT, Takes, optional, required};
 use super::super::{Answer, ApiError, Ask, keys};
 use super::{MEMO, find, memo, show};
-use crate::{Shared, channels, setup};
+use crate::{Shared, channels, cloud, setup};
 
 /// Parameters of every kind.
 pub const PARAMS: &[Param] = &[
@@ -100,11 +100,28 @@ pub async fn remember(
         seed: seed(&ask.console, &id).await?,
         now: ask.now,
         places: &places,
+        cloud: None,
     };
-    let artefact = kind.make(&mint).map_err(|faults| refused(&faults))?;
+    // What is asked for wrongly makes nothing at a cloud.
+    let nothing = cloud::provider(&ask.console, kind.id).map(|_| Map::new());
+    let checked = kind.make(&Mint {
+        cloud: nothing.as_ref(),
+        ..mint.clone()
+    });
+    let mut artefact = checked.map_err(|faults| refused(&faults))?;
+    let account = cloud::create(&ask.console, kind.id, &id)
+        .await
+        .map_err(|problem| ApiError::bad(problem.0))?;
+    if account.is_some() {
+        let made = kind.make(&Mint {
+            cloud: account.as_ref(),
+            ..mint.clone()
+        });
+        artefact = made.map_err(|faults| refused(&faults))?;
+    }
     let fields = own_fields(&mint, &artefact);
     let tokens = ask.console.store.tokens();
-    tokens
+    let kept = tokens
         .create(NewToken {
             id: id.clone(),
             kind: kind.id.to_owned(),
@@ -118,7 +135,13 @@ pub async fn remember(
             files,
             aliases: artefact.aliases,
         })
-        .await?;
+        .await;
+    if let (Err(_), Some(account)) = (&kept, &account)
+        && let Err(problem) = cloud::delete(&ask.console, kind.id, account).await
+    {
+        tracing::error!(%problem, "credentials of a token that could not be kept are left over");
+    }
+    kept?;
     ask.audit(
         "canarytoken_create",
         &format!("created Canarytoken {id} ({})", kind.id),
@@ -180,6 +203,7 @@ pub async fn fields_with(
         seed: seed(&ask.console, &token.id).await.map_err(unknown)?,
         now: token.created,
         places: &places.unwrap_or_else(|| channels::places(&ask.console.config)),
+        cloud: cloud::is_connected(&token.fields).then_some(&token.fields),
     };
     let artefact = kind.make(&mint)?;
     let mut fields = token.fields.clone();
@@ -202,6 +226,7 @@ pub(crate) async fn again(console: &Shared, token: &TokenRow) -> Result<Artefact
         seed: seed(console, &token.id).await?,
         now: token.created,
         places: &places.unwrap_or_else(|| channels::places(&console.config)),
+        cloud: cloud::is_connected(&token.fields).then_some(&token.fields),
     })
     .map_err(|_| unsupported())
 }
