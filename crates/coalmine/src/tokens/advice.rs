@@ -35,7 +35,8 @@ pub fn words(
         rows.push(("texts", format!("coalmine tokens show {id}")));
     }
     if let Some(known) = known {
-        rows.push(("test", test(token, known, run)));
+        let saved = saved.and_then(|saved| saved.file_name()?.to_str());
+        rows.push(("test", test(token, known, saved.or(file), run)));
     }
     rows.push(("hits", format!("coalmine tokens hits {id} --follow")));
     let rows: Vec<String> = rows
@@ -67,7 +68,7 @@ fn has_texts(token: &Token) -> bool {
 }
 
 /// How to trip it on purpose, with its own values and the ports of this machine.
-fn test(token: &Token, known: &TokenKind, run: &Run) -> String {
+fn test(token: &Token, known: &TokenKind, file: Option<&str>, run: &Run) -> String {
     let mut text = String::new();
     let mut rest = known.trial;
     while let Some((before, (name, after))) = rest
@@ -75,7 +76,7 @@ fn test(token: &Token, known: &TokenKind, run: &Run) -> String {
         .and_then(|(before, more)| Some((before, more.split_once('}')?)))
     {
         text.push_str(before);
-        match value(token, name) {
+        match value(token, name, file) {
             Some(value) => text.push_str(&one_line(&value)),
             // Braces of the command's own.
             None => text.push_str(&format!("{{{name}}}")),
@@ -98,8 +99,9 @@ fn test(token: &Token, known: &TokenKind, run: &Run) -> String {
     text
 }
 
-fn value(token: &Token, name: &str) -> Option<String> {
+fn value(token: &Token, name: &str, file: Option<&str>) -> Option<String> {
     match name {
+        "file" => file.map(str::to_owned),
         "url" => Some(token.url.clone()),
         "hostname" => Some(token.hostname.clone()),
         _ => {
@@ -146,9 +148,17 @@ mod tests {
             }
             let test = text.lines().find(|line| line.starts_with("test ")).unwrap();
             assert!(
-                !test.contains("{url}") && !test.contains("{hostname}"),
+                !["{url}", "{hostname}", "{file}"]
+                    .iter()
+                    .any(|name| test.contains(name)),
                 "{test}"
             );
+            if kind.id == "wireguard" {
+                let saved = Some(Path::new("/tmp/x/wg3.conf"));
+                let saved = words(&token, Some(kind), &run(), Some("wg0.conf"), saved);
+                assert!(saved.contains("wg-quick up ./wg3.conf"), "{saved}");
+                assert!(test.contains("wg-quick up ./plan.txt"), "{test}");
+            }
             if kind.id == "dns" {
                 assert!(
                     text.contains("dig @127.0.0.1 -p 10053 x.t.example"),
