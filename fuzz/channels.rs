@@ -1,4 +1,4 @@
-//! A libFuzzer target that sends made-up mails, logins and handshakes to the token channels.
+//! A libFuzzer target that sends made-up mails, logins, handshakes and requests to the token channels.
 //! `cargo xtask fuzz channels` runs it.
 
 #![no_main]
@@ -28,10 +28,14 @@ fn seed(folder: &Path) {
     login.extend_from_slice(b"root\0\0shop\0mysql_native_password\0\x08\x03_os\x03Lin");
     let mut handshake = vec![2, 1];
     handshake.resize(149, 0);
+    let request = b"\x03GET /api/v1/namespaces/default/pods?limit=500 HTTP/1.1\r\nHost: a:6443\r\n\
+        User-Agent: kubectl/v1.31.0\r\nAuthorization: Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln\r\n\r\n\
+        HEAD http://a.example/4ylq9w1xk0d3v5m7s2b8n6c1z/a.gif HTTP/1.0\r\n\r\n";
     for (name, bytes) in [
         ("mail", mail.to_vec()),
         ("login", login),
         ("handshake", handshake),
+        ("request", request.to_vec()),
     ] {
         std::fs::write(folder.join(name), bytes).expect("seeds can be written");
     }

@@ -20,8 +20,10 @@ const MAX_MEMORY: u32 = 1024;
 const NOT_OURS: &[&str] = &["ssh"];
 /// Not a decoy: frames for the watcher of packets.
 const PACKETS: &str = "packets";
-/// Mails, logins and handshakes for the token channels.
+/// Mails, logins, handshakes and requests for the token channels.
 const CHANNELS: &str = "channels";
+/// Names that somebody looks up, with data for tokens.
+const NAMES: &str = "names";
 /// Files that somebody uploads for tokens.
 const UPLOADS: &str = "uploads";
 /// Not a decoy either: tokens for the codecs of `crates/wire`.
@@ -63,9 +65,9 @@ pub fn run(root: &Path, seconds: u32, decoys: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Every decoy's id, [`CHANNELS`], [`PACKETS`], [`UPLOADS`] and [`WIRE`]: the files of the rooms, which a test holds against the registry.
+/// Every decoy's id, [`CHANNELS`], [`NAMES`], [`PACKETS`], [`UPLOADS`] and [`WIRE`]: the files of the rooms, which a test holds against the registry.
 fn all(root: &Path) -> Result<Vec<String>> {
-    let mut ids = [CHANNELS, PACKETS, UPLOADS, WIRE]
+    let mut ids = [CHANNELS, NAMES, PACKETS, UPLOADS, WIRE]
         .map(str::to_owned)
         .to_vec();
     for room in std::fs::read_dir(root.join("decoys"))? {
@@ -87,6 +89,7 @@ fn all(root: &Path) -> Result<Vec<String>> {
 struct Targets {
     channels: PathBuf,
     decoys: PathBuf,
+    names: PathBuf,
     packets: PathBuf,
     uploads: PathBuf,
     wire: PathBuf,
@@ -100,6 +103,7 @@ fn build(root: &Path) -> Result<Targets> {
     for target in [
         "fuzz-channels",
         "fuzz-decoy",
+        "fuzz-names",
         "fuzz-packets",
         "fuzz-uploads",
         "fuzz-wire",
@@ -128,6 +132,7 @@ fn build(root: &Path) -> Result<Targets> {
     Ok(Targets {
         channels: built("fuzz_channels")?,
         decoys: built("fuzz_decoy")?,
+        names: built("fuzz_names")?,
         packets: built("fuzz_packets")?,
         uploads: built("fuzz_uploads")?,
         wire: built("fuzz_wire")?,
@@ -138,6 +143,7 @@ fn build(root: &Path) -> Result<Targets> {
 fn one(targets: &Targets, decoy: &str, seconds: u32) -> Result<()> {
     let fuzzer = match decoy {
         CHANNELS => &targets.channels,
+        NAMES => &targets.names,
         PACKETS => &targets.packets,
         UPLOADS => &targets.uploads,
         WIRE => &targets.wire,

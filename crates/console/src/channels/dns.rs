@@ -9,13 +9,15 @@ mod rate;
 mod socket;
 mod zone;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalmine_core::Endpoint;
-use coalmine_core::token::Answer;
+use coalmine_core::token::{Answer, DnsHit, Hit, Token, TokenChannel, TokenKind};
+use coalmine_core::{Endpoint, text};
+use serde_json::Map;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -28,6 +30,7 @@ pub(super) use self::socket::Socket;
 pub(crate) use self::zone::NAME_SERVER;
 pub(super) use self::zone::Zone;
 use self::zone::{Named, Reply};
+use super::lookups::Lookups;
 use super::slots::Slots;
 use super::touch::{Candidate, Keeper, Touch, Touches, What};
 use super::{ACCEPT_BACK_OFF, Arrival, floor};
@@ -213,6 +216,76 @@ async fn notice<K: Keeper>(
     match touches.touch(vec![Candidate::Id(named.token)], touch).await {
         Answer::NxDomain => reply.missing(),
         _ => reply,
+    }
+}
+
+/// Has made-up bytes read as a query, or a query for a made-up name read, and every kind told of the
+/// token in it; for the fuzzer.
+pub(super) fn exercise(input: &[u8], kinds: &[&TokenKind]) {
+    const TOKEN: &str = "4ylq9w1xk0d3v5m7s2b8n6c1z";
+    let zone = Zone::new("tokens.example.com", IpAddr::from([127, 0, 0, 1]))
+        .and_then(|zone| zone.with_nx(Some("nx.tokens.example.com")));
+    let (Ok(zone), Some((how, rest))) = (zone, input.split_first()) else {
+        return;
+    };
+    let packet = match how {
+        0 => rest.to_vec(),
+        kind => {
+            // One query of class IN (RFC 1035 section 4.1).
+            let mut packet = vec![0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+            let zone = [TOKEN, "tokens", "example", "com", ""].map(str::as_bytes);
+            let data = rest.split(|b| *b == b'.').filter(|label| !label.is_empty());
+            for label in data.chain(zone) {
+                packet.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
+                packet.extend_from_slice(label);
+            }
+            packet.extend_from_slice(&[0, *kind, 0, 1]);
+            packet
+        }
+    };
+    let (Some(reply), Some(missing)) = (zone.react(&packet), zone.react(&packet)) else {
+        return;
+    };
+    let most = packet
+        .len()
+        .saturating_add(packet.len().saturating_add(28) / 2);
+    assert!(reply.truncated().len() <= most && reply.datagram(packet.len()).len() <= most);
+    assert!(missing.missing().datagram(packet.len()).len() <= most);
+    assert!(reply.framed().len() > 12);
+    let Some(named) = reply.named else { return };
+    let (client, now) = (IpAddr::from([192, 0, 2, 1]), Instant::now());
+    let lookups = Lookups::new();
+    let ask = || lookups.of(client, &named.name, &named.labels, now);
+    assert!(
+        Arc::ptr_eq(&ask(), &ask()),
+        "the same name is the same look-up"
+    );
+    let token = Token {
+        id: named.token.clone(),
+        kind: String::new(),
+        memo: String::new(),
+        fields: Map::new(),
+        params: BTreeMap::new(),
+    };
+    for kind in kinds
+        .iter()
+        .filter(|k| k.channels.contains(&TokenChannel::Dns))
+    {
+        let hit = DnsHit {
+            client,
+            name: &named.name,
+            labels: &named.labels,
+            query_type: &named.query_type,
+        };
+        let trip = (kind.trip)(&token, &Hit::Dns(hit));
+        for (name, value) in &trip.fields {
+            assert!(kind.event.iter().any(|field| field.name == name), "{name}");
+            assert!(
+                value
+                    .as_str()
+                    .is_none_or(|text| text.len() <= text::MAX_FIELD)
+            );
+        }
     }
 }
 

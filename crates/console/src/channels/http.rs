@@ -417,5 +417,49 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
+/// Reads requests of made-up bytes and answers them, as a web server and as Kubernetes; for the fuzzer.
+pub(super) fn exercise(input: &[u8]) {
+    let mut rest = input;
+    while let Parsed::Head(head, used) = head::parse(rest) {
+        assert!(used <= rest.len());
+        rest = rest.get(used..).unwrap_or_default();
+        for channel in [TokenChannel::Http, TokenChannel::Kubernetes] {
+            let talker = Talker {
+                peer: SocketAddr::from(([192, 0, 2, 1], 1)),
+                local: SocketAddr::from(([192, 0, 2, 2], 443)),
+                channel,
+                tls: true,
+                wrong_port: false,
+                client_certificate: None,
+                proxies: Arc::default(),
+            };
+            let ids = |candidate: &Candidate| matches!(candidate, Candidate::Id(_));
+            let named = candidates(&head, &talker);
+            assert!(channel == TokenChannel::Http || !named.iter().any(ids));
+            let _ = touch(&head, Body::default(), &talker);
+        }
+        if let Some(refusal) = head.refusal {
+            // The connection ends here.
+            assert!(answer::refused(Some(&head), refusal).starts_with(b"HTTP/1.1 "));
+            break;
+        }
+        assert!(used > 0);
+        let _ = answer::answered(&head, &Answer::Plain);
+        let answer = kubernetes::answered(&kubernetes::Asked {
+            method: &head.method,
+            path: &head.path,
+            headers: &head.headers,
+            keep_alive: head.keep_alive,
+            certificate: false,
+        });
+        let answer = String::from_utf8_lossy(&answer);
+        let (told, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        let length = told.split("Content-Length: ").nth(1).unwrap_or_default();
+        let length = length.split("\r\n").next().and_then(|l| l.parse().ok());
+        let length: Option<usize> = length;
+        assert!(head.method == "HEAD" && body.is_empty() || length == Some(body.len()));
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -210,17 +210,23 @@ async fn follow<K: Keeper>(touches: Arc<Touches<K>>, zone: Arc<dns::Zone>) {
     }
 }
 
-/// Has made-up bytes read by one of the channels that not every installation has; the first byte says
-/// which. For the fuzzer.
+/// Has made-up bytes read by one of the channels other than DNS; the first byte says which. For the fuzzer.
 pub fn exercise(input: &[u8]) {
     let Some((which, input)) = input.split_first() else {
         return;
     };
-    match which % 3 {
+    match which % 4 {
         0 => smtp::exercise(input),
         1 => mysql::exercise(input),
-        _ => wireguard::exercise(input),
+        2 => wireguard::exercise(input),
+        _ => http::exercise(input),
     }
+}
+
+/// Has a made-up DNS query read, and these kinds told of the name in it: bytes after a zero, labels
+/// left of a token after any other byte, which is the type asked for. For the fuzzer.
+pub fn exercise_names(input: &[u8], kinds: &[&TokenKind]) {
+    dns::exercise(input, kinds);
 }
 
 /// Waits until the answer to what arrived at `arrival` may leave.
