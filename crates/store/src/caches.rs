@@ -16,16 +16,30 @@ use crate::keys::ApiKey;
 use crate::settings::ConsoleSettings;
 use crate::tokens::TokenRow;
 
-/// Entries of each cache.
+/// Entries of each cache but that of tokens.
 const MAX_ENTRIES: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
+/// Tokens kept, about a kilobyte each: a flood over all tokens of a large installation shouldn't
+/// read each of them again for every touch.
+const MAX_TOKENS: NonZeroUsize = NonZeroUsize::new(20_480).expect("not zero");
+
 /// All caches of a store.
-#[derive(Default)]
 pub(crate) struct Caches {
     pub(crate) tokens: Cache<String, TokenRow>,
     pub(crate) aliases: Cache<Alias, TokenId>,
     pub(crate) keys: Cache<Vec<u8>, ApiKey>,
     pub(crate) settings: Cache<(), ConsoleSettings>,
+}
+
+impl Default for Caches {
+    fn default() -> Self {
+        Self {
+            tokens: Cache::new(MAX_TOKENS),
+            aliases: Cache::new(MAX_ENTRIES),
+            keys: Cache::new(MAX_ENTRIES),
+            settings: Cache::new(MAX_ENTRIES),
+        }
+    }
 }
 
 /// One bounded cache of what exists; what doesn't exist is looked up each time.
@@ -36,16 +50,16 @@ struct Inner<K: Hash + Eq, V> {
     generation: u64,
 }
 
-impl<K: Hash + Eq, V> Default for Cache<K, V> {
-    fn default() -> Self {
+impl<K: Hash + Eq, V> Cache<K, V> {
+    /// At most so many entries.
+    fn new(most: NonZeroUsize) -> Self {
         Self(Mutex::new(Inner {
-            entries: LruCache::new(MAX_ENTRIES),
+            // Its table grows as it fills.
+            entries: LruCache::sparse(most),
             generation: 0,
         }))
     }
-}
 
-impl<K: Hash + Eq, V> Cache<K, V> {
     /// The entry, or the generation to give back to [`Cache::keep`] with what was read.
     pub(crate) fn get(&self, key: &K) -> Result<Arc<V>, u64> {
         let mut inner = lock(&self.0);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
@@ -11,8 +12,11 @@ use crate::driver::{Driver, Row, Value, engine};
 /// Prepared statements kept by each connection.
 const MAX_STATEMENTS: usize = 96;
 
-/// Page cache of each connection in KiB; the operating system caches the file too.
+/// Page cache of a connection that reads, in KiB; the operating system caches the file too.
 const MAX_CACHE_KIB: u32 = 1024;
+
+/// That of the one that writes: a flood over many tokens and sources dirties pages everywhere.
+const MAX_WRITER_CACHE_KIB: u32 = 8192;
 
 /// One connection to a file.
 pub(crate) struct Sqlite(Connection);
@@ -33,9 +37,19 @@ impl Sqlite {
         let connection =
             Connection::open_with_flags(path, flags).map_err(|error| engine(doing(), error))?;
         connection.set_prepared_statement_cache_capacity(MAX_STATEMENTS);
+        let cache = if read_only {
+            MAX_CACHE_KIB
+        } else {
+            // The writer's statements are few and settled; planning them anew for each value, as the
+            // statistics of a closed store would have it, costs more than running them.
+            connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+                .map_err(|error| engine(doing(), error))?;
+            MAX_WRITER_CACHE_KIB
+        };
         let mut pragmas = format!(
             "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; \
-             PRAGMA cache_size = -{MAX_CACHE_KIB}; PRAGMA temp_store = MEMORY;"
+             PRAGMA cache_size = -{cache}; PRAGMA temp_store = MEMORY;"
         );
         if !read_only {
             pragmas.push_str(

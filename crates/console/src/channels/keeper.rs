@@ -1,4 +1,7 @@
 //! The Console's store as the channels see it.
+//!
+//! *Invariant:* a touch is answered for only after the commit that holds it. Touches that wait for
+//! the store at the same time share a commit, and what an incident gains by them is written once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +10,9 @@ use coalmine_core::sighting::SightingId;
 use coalmine_core::token::{Token, Upload};
 use coalmine_core::{Sighting, TokenId};
 use coalmine_store::StoreError;
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use super::Probes;
 use super::touch::{Candidate, Keeper};
@@ -18,9 +24,37 @@ const MAX_TRIES: u32 = 6;
 /// Pause after the first failure; doubled after each further one.
 const PAUSE: Duration = Duration::from_millis(250);
 
-impl Keeper for Shared {
+/// Touches that share a commit at most.
+const MAX_BATCH: usize = 512;
+/// From the beginning of one commit to that of the next, at least: a touch after a while of quiet is
+/// written at once, those of a flood share. Answers are held for longer anyway.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// The Console with somebody who writes touches down.
+#[derive(Clone)]
+pub(super) struct Clerk {
+    console: Shared,
+    notes: mpsc::Sender<Note>,
+}
+
+/// A touch, and whom to tell whether it's committed.
+struct Note {
+    sighting: Sighting,
+    done: oneshot::Sender<bool>,
+}
+
+impl Clerk {
+    /// Begins; writes until the last copy is gone.
+    pub fn new(console: Shared) -> Self {
+        let (notes, waiting) = mpsc::channel(MAX_BATCH);
+        tokio::spawn(write_down(Arc::clone(&console), waiting));
+        Self { console, notes }
+    }
+}
+
+impl Keeper for Clerk {
     async fn find(&self, candidate: &Candidate) -> Option<Token> {
-        let tokens = self.store.tokens();
+        let tokens = self.console.store.tokens();
         let row = match candidate {
             Candidate::Id(id) => insist(|| tokens.active(id)).await??,
             Candidate::Alias(alias) => {
@@ -37,12 +71,12 @@ impl Keeper for Shared {
     }
 
     async fn upload(&self, id: &TokenId, param: &str) -> Option<Upload> {
-        let tokens = self.store.tokens();
+        let tokens = self.console.store.tokens();
         insist(|| tokens.upload(id, param)).await?
     }
 
     async fn domains(&self) -> Vec<String> {
-        let settings = self.store.settings().console().await;
+        let settings = self.console.store.settings().console().await;
         settings.map_or_else(|_| Vec::new(), |settings| settings.token_domains.clone())
     }
 
@@ -51,22 +85,54 @@ impl Keeper for Shared {
     }
 
     async fn root(&self) -> Option<String> {
-        let settings = self.store.settings().console().await.ok()?;
+        let settings = self.console.store.settings().console().await.ok()?;
         settings
             .token_webroot_enabled
             .then(|| settings.token_webroot.clone())
     }
 
     async fn record(&self, sighting: Sighting) -> bool {
-        let sightings: Arc<[Sighting]> = Arc::new([sighting]);
-        // What the engine made of it is of no interest here.
-        let recorded = insist(|| record_now(self, Arc::clone(&sightings))).await;
-        recorded.is_some()
+        let (done, committed) = oneshot::channel();
+        // The clerk is there as long as this is, but for the program's end.
+        self.notes.send(Note { sighting, done }).await.is_ok() && committed.await.unwrap_or(false)
     }
 
     async fn amend(&self, event: SightingId, sighting: &Sighting) -> bool {
-        let amended = insist(|| amend_now(self, event, sighting)).await;
+        let amended = insist(|| amend_now(&self.console, event, sighting)).await;
         amended.unwrap_or(false)
+    }
+}
+
+/// Writes down what comes until nobody can bring anything any more.
+async fn write_down(console: Shared, mut waiting: mpsc::Receiver<Note>) {
+    let mut notes = Vec::new();
+    while waiting.recv_many(&mut notes, MAX_BATCH).await > 0 {
+        let begun = Instant::now();
+        let (sightings, told): (Vec<_>, Vec<_>) = notes
+            .drain(..)
+            .map(|note| (note.sighting, note.done))
+            .unzip();
+        let sightings: Arc<[Sighting]> = sightings.into();
+        let committed = match record_now(&console, Arc::clone(&sightings)).await {
+            // What the engine made of them is of no interest here.
+            Ok(_) => vec![true; sightings.len()],
+            Err(cause) => {
+                tracing::warn!(%cause, "touched tokens wait for the store");
+                // One that can't be stored takes no other with it.
+                let each = sightings.iter().map(|sighting| {
+                    let one: Arc<[Sighting]> = Arc::new([sighting.clone()]);
+                    let console = &console;
+                    insist(move || record_now(console, Arc::clone(&one)))
+                });
+                let recorded = join_all(each).await;
+                recorded.iter().map(Option::is_some).collect()
+            }
+        };
+        for (done, committed) in told.into_iter().zip(committed) {
+            // Whoever asked may have lost patience.
+            let _ = done.send(committed);
+        }
+        sleep_until(begun + GATHER).await;
     }
 }
 

@@ -162,7 +162,8 @@ impl Bound {
     /// Starts answering; `sources` says what is known of those who touch. The tasks run until
     /// they're aborted.
     pub(crate) fn start(self, console: &Shared, sources: Sources) -> Vec<JoinHandle<()>> {
-        self.serve(Arc::clone(console), console.catalogue.tokens, sources)
+        let clerk = keeper::Clerk::new(Arc::clone(console));
+        self.serve(clerk, console.catalogue.tokens, sources)
     }
 
     fn serve<K: Keeper>(

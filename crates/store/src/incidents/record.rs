@@ -21,7 +21,7 @@ use crate::flocks::DEFAULT;
 use crate::{Result, incidents::Filter};
 
 /// Newest incidents kept in memory.
-const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(2048).expect("not zero");
+const MAX_KEPT: NonZeroUsize = NonZeroUsize::new(32_768).expect("not zero");
 
 /// Older incidents looked at for a sighting that comes late.
 const MAX_OLDER: usize = 4;
@@ -34,7 +34,7 @@ pub(crate) struct Memory(LruCache<BundleKey, Working>);
 
 impl Default for Memory {
     fn default() -> Self {
-        Self(LruCache::new(MAX_KEPT))
+        Self(LruCache::sparse(MAX_KEPT))
     }
 }
 
@@ -51,6 +51,8 @@ pub(super) struct Working {
     pub(super) row: i64,
     open: OpenIncident,
     added: u64,
+    /// Opened by this batch: it has the number of its update already.
+    fresh: bool,
 }
 
 /// A counter's new value after `by` more.
@@ -218,15 +220,6 @@ pub(super) struct Batch<'a> {
 
 impl Batch<'_> {
     fn take(&mut self, sighting: &Sighting, decide: &dyn Decide) -> Result<()> {
-        let id = sighting.id.to_bytes();
-        let known = self.db.query(
-            "SELECT 1 FROM events WHERE sighting = ?",
-            &values![id.as_slice()],
-        )?;
-        if !known.is_empty() {
-            self.recorded.repeated = self.recorded.repeated.saturating_add(1);
-            return Ok(());
-        }
         let key = BundleKey {
             kind: sighting.kind.clone().into_owned(),
             subject: sighting.subject.clone(),
@@ -240,6 +233,11 @@ impl Batch<'_> {
                 Some(working) => self.join(&key, working, sighting),
                 None => Err(engine("record", "the engine joined what isn't there")),
             },
+            // Inserting sees by itself whether it's known; opening must know before.
+            Decision::Open(_) if self.is_known(sighting)? => {
+                self.recorded.repeated = self.recorded.repeated.saturating_add(1);
+                Ok(())
+            }
             Decision::Open(new) => {
                 let late = newest.filter(|working| sighting.at < working.open.first);
                 if late.is_some() {
@@ -249,14 +247,27 @@ impl Batch<'_> {
                     }
                 }
                 let opened = self.open(&key, &new, sighting)?;
+                self.insert_event(opened.row, sighting)?;
                 if late.is_some_and(|newest| !newest.open.acknowledged) {
-                    return self.join_older(opened, sighting);
+                    return Ok(());
                 }
                 // What the old one gained must not be lost with it.
-                self.flush()?;
-                self.join(&key, opened, sighting)
+                if newest.is_some_and(|newest| newest.added > 0) {
+                    self.flush()?;
+                }
+                self.newest.insert(key, Some(opened));
+                Ok(())
             }
         }
+    }
+
+    /// Whether it has been stored before.
+    fn is_known(&mut self, sighting: &Sighting) -> Result<bool> {
+        let known = self.db.query(
+            "SELECT 1 FROM events WHERE sighting = ?",
+            &values![sighting.id.to_bytes().as_slice()],
+        )?;
+        Ok(!known.is_empty())
     }
 
     /// The incident that sightings of `key` may join: unacknowledged before acknowledged, then
@@ -313,7 +324,9 @@ impl Batch<'_> {
     }
 
     fn join(&mut self, key: &BundleKey, mut working: Working, sighting: &Sighting) -> Result<()> {
-        self.insert_event(working.row, sighting)?;
+        if !self.insert_event(working.row, sighting)? {
+            return Ok(());
+        }
         if working.added == 0 {
             self.changed.push(key.clone());
         }
@@ -324,7 +337,9 @@ impl Batch<'_> {
 
     /// For the rare late one: straight into the table.
     fn join_older(&mut self, mut older: Working, sighting: &Sighting) -> Result<()> {
-        self.insert_event(older.row, sighting)?;
+        if !self.insert_event(older.row, sighting)? {
+            return Ok(());
+        }
         older.grow(sighting);
         let updated_id = count(self.db, "incident", 1)?;
         write_back(self.db, &older, updated_id)?;
@@ -332,10 +347,11 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(super) fn insert_event(&mut self, incident: i64, sighting: &Sighting) -> Result<()> {
-        self.db.execute(
+    /// Stores an event unless it is there already; whether it was stored.
+    pub(super) fn insert_event(&mut self, incident: i64, sighting: &Sighting) -> Result<bool> {
+        let new = self.db.execute(
             "INSERT INTO events (sighting, incident, happened, logtype, src_port, dst_port, \
-             fields) VALUES (?, ?, ?, ?, ?, ?, ?)",
+             fields) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sighting) DO NOTHING",
             &values![
                 sighting.id.to_bytes().as_slice(),
                 incident,
@@ -346,10 +362,15 @@ impl Batch<'_> {
                 sighting.fields.get(),
             ],
         )?;
-        self.recorded.stored = self.recorded.stored.saturating_add(1);
-        Ok(())
+        let count = match new {
+            0 => &mut self.recorded.repeated,
+            _ => &mut self.recorded.stored,
+        };
+        *count = count.saturating_add(1);
+        Ok(new > 0)
     }
 
+    /// Makes an incident that counts `sighting` as its one event.
     pub(super) fn open(
         &mut self,
         key: &BundleKey,
@@ -358,6 +379,7 @@ impl Batch<'_> {
     ) -> Result<Working> {
         let node_id = node_id(&key.subject);
         let about = about(self.db, &key.subject, &node_id)?;
+        let updated_id = count(self.db, "incident", 1)?;
         let prefix = format!("incident:{}:{}:{}", key.kind, md5_hex(&node_id), key.source);
         let epoch = sighting.at.secs();
         for step in 0..MAX_KEY_STEPS {
@@ -367,7 +389,7 @@ impl Batch<'_> {
                  node_id, flock_id, src_host, src_port, src_reverse, dst_host, dst_port, name, \
                  memo, created, first_event, last_event, updated, updated_id, events_count, \
                  acknowledged, acknowledged_by, deleted) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, '', 0) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0, '', 0) \
                  ON CONFLICT (incident_key) DO NOTHING RETURNING id",
                 &values![
                     &incident_key,
@@ -388,9 +410,11 @@ impl Batch<'_> {
                     sighting.at,
                     sighting.at,
                     sighting.at,
+                    updated_id,
                 ],
             )?;
             if let Some(mut row) = row.into_iter().next() {
+                self.recorded.updated_id = updated_id;
                 self.recorded.opened.push((incident_key, key.source));
                 return Ok(Working {
                     row: row.int()?,
@@ -400,6 +424,7 @@ impl Batch<'_> {
                         acknowledged: false,
                     },
                     added: 0,
+                    fresh: true,
                 });
             }
         }
@@ -419,16 +444,29 @@ impl Batch<'_> {
         if changed.is_empty() {
             return Ok(());
         }
-        let last = count(self.db, "incident", changed.len())?;
-        let mut updated_id = last.saturating_sub(i64::try_from(changed.len()).unwrap_or(i64::MAX));
-        for key in changed {
-            updated_id = updated_id.saturating_add(1);
-            if let Some(Some(working)) = self.newest.get_mut(&key) {
-                write_back(self.db, working, updated_id)?;
-                working.added = 0;
-            }
+        let changed: Vec<&mut Working> = {
+            let mut all: HashMap<_, _> = self
+                .newest
+                .iter_mut()
+                .filter_map(|(key, working)| Some((key, working.as_mut()?)))
+                .collect();
+            changed.iter().filter_map(|key| all.remove(key)).collect()
+        };
+        let old = changed.iter().filter(|working| !working.fresh).count();
+        if old > 0 {
+            self.recorded.updated_id = count(self.db, "incident", old)?;
         }
-        self.recorded.updated_id = last;
+        let old = i64::try_from(old).unwrap_or(i64::MAX);
+        let mut updated_id = self.recorded.updated_id.saturating_sub(old);
+        for working in changed {
+            if working.fresh {
+                write_more(self.db, working)?;
+            } else {
+                updated_id = updated_id.saturating_add(1);
+                write_back(self.db, working, updated_id)?;
+            }
+            working.added = 0;
+        }
         Ok(())
     }
 
@@ -439,7 +477,8 @@ impl Batch<'_> {
         }
         for (key, newest) in self.newest {
             if let Some(working) = newest {
-                self.memory.0.put(key, working);
+                let fresh = false;
+                self.memory.0.put(key, Working { fresh, ..working });
             }
         }
         Ok(self.recorded)
@@ -463,6 +502,7 @@ fn working(mut row: crate::driver::Row) -> Result<Working> {
             acknowledged: row.flag()?,
         },
         added: 0,
+        fresh: false,
     })
 }
 
@@ -482,6 +522,17 @@ fn write_back(db: &mut dyn Driver, working: &Working, updated_id: i64) -> Result
             working.added,
             working.row
         ],
+    )?;
+    Ok(())
+}
+
+/// The same for an incident that has its number: the indexes by update stay as they are.
+fn write_more(db: &mut dyn Driver, working: &Working) -> Result<()> {
+    let OpenIncident { first, last, .. } = working.open;
+    db.execute(
+        "UPDATE incidents SET first_event = ?, last_event = ?, updated = ?, \
+         events_count = events_count + ? WHERE id = ?",
+        &values![first, last, last, working.added, working.row],
     )?;
     Ok(())
 }

@@ -224,13 +224,10 @@ impl Batch<'_> {
             sighting.id = SightingId::from_bytes(Md5::digest(key.as_bytes()).into());
         }
         self.insert_event(row, &sighting)?;
-        let updated_id = count(self.db, "incident", 1)?;
         self.db.execute(
-            "UPDATE incidents SET first_event = ?, last_event = ?, updated = ?, updated_id = ?, \
-             events_count = 1 WHERE id = ?",
-            &values![sweep.first, sweep.last, sweep.last, updated_id, row],
+            "UPDATE incidents SET first_event = ?, last_event = ?, updated = ? WHERE id = ?",
+            &values![sweep.first, sweep.last, sweep.last, row],
         )?;
-        self.recorded.updated_id = updated_id;
         Ok(row)
     }
 
