@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use crate::nest::{Nest, await_some};
@@ -26,20 +27,44 @@ const CLIENTS: usize = 8;
 
 #[test]
 fn kill_at_any_moment_for_a_minute_loses_nothing_and_repeats_nothing() {
-    let mut nest = Nest::start(CONFIG);
-    let target = Arc::new(Mutex::new(SocketAddr::new(nest.address, nest.port("ftp"))));
+    let target = |nest: &Nest| SocketAddr::new(nest.address, nest.port("ftp"));
+    let nest = Nest::start(CONFIG);
+    let killed = kill_at_any_moment(nest, CONFIG, TIME, [target], [attempt]);
+    killed.assert_whole(1_000, |event| {
+        event["USERNAME"].as_str().unwrap()[1..].parse().unwrap()
+    });
+}
+
+/// What came of a program that was killed again and again.
+pub struct Killed {
+    /// The last one, running.
+    pub nest: Nest,
+    kills: u64,
+    answered: Vec<u64>,
+}
+
+/// Attempts number by number while the program is killed at irregular moments, for `time`. Each
+/// attempt gets the address that its place in `targets` says; `Some` where it was answered.
+pub fn kill_at_any_moment<const N: usize>(
+    mut nest: Nest,
+    config: &str,
+    time: Duration,
+    targets: [fn(&Nest) -> SocketAddr; N],
+    attempts: [fn(SocketAddr, u64) -> Option<()>; N],
+) -> Killed {
+    let now = Arc::new(Mutex::new(targets.map(|target| target(&nest))));
     let done = Arc::new(AtomicBool::new(false));
     let number = Arc::new(AtomicU64::new(0));
     let answered = Arc::new(Mutex::new(Vec::new()));
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| {
-            let (target, done) = (Arc::clone(&target), Arc::clone(&done));
+        .map(|client| {
+            let (now, done) = (Arc::clone(&now), Arc::clone(&done));
             let (number, answered) = (Arc::clone(&number), Arc::clone(&answered));
             std::thread::spawn(move || {
                 while !done.load(Ordering::Relaxed) {
                     let n = number.fetch_add(1, Ordering::Relaxed);
-                    let target = *target.lock().unwrap();
-                    if attempt(target, n).is_some() {
+                    let target = now.lock().unwrap()[client % N];
+                    if attempts[client % N](target, n).is_some() {
                         answered.lock().unwrap().push(n);
                     } else {
                         std::thread::sleep(Duration::from_millis(20));
@@ -48,15 +73,15 @@ fn kill_at_any_moment_for_a_minute_loses_nothing_and_repeats_nothing() {
             })
         })
         .collect();
-    let end = Instant::now() + TIME;
+    let end = Instant::now() + time;
     let mut kills = 0_u64;
     while Instant::now() < end {
         // Irregular moments: 300 to 1,500 ms.
         std::thread::sleep(Duration::from_millis(300 + (kills * 7919) % 1200));
         let dir = nest.kill();
         kills += 1;
-        nest = Nest::start_in(dir, CONFIG);
-        *target.lock().unwrap() = SocketAddr::new(nest.address, nest.port("ftp"));
+        nest = Nest::start_in(dir, config);
+        *now.lock().unwrap() = targets.map(|target| target(&nest));
     }
     done.store(true, Ordering::Relaxed);
     for client in clients {
@@ -64,38 +89,54 @@ fn kill_at_any_moment_for_a_minute_loses_nothing_and_repeats_nothing() {
     }
     let mut answered = answered.lock().unwrap().clone();
     answered.sort_unstable();
-    assert!(
-        answered.len() > 1_000,
-        "only {} attempts got through",
-        answered.len()
-    );
+    Killed {
+        nest,
+        kills,
+        answered,
+    }
+}
 
-    let stored = await_some(|| {
-        let stored = stored(&nest);
-        answered
-            .iter()
-            .all(|n| stored.contains_key(n))
-            .then_some(stored)
-    });
-    let stored = stored.unwrap_or_else(|| {
-        let stored = self::stored(&nest);
-        let lost: Vec<_> = answered
-            .iter()
-            .filter(|n| !stored.contains_key(n))
-            .collect();
-        panic!(
-            "{} of {} answered attempts are lost after {kills} kills: {lost:?}",
-            lost.len(),
+impl Killed {
+    /// More than `least` attempts were answered, each of these is stored, and none is stored twice;
+    /// `number` reads an attempt's number from its event.
+    pub fn assert_whole(&self, least: usize, number: fn(&Value) -> u64) {
+        let Self {
+            nest,
+            kills,
+            answered,
+        } = self;
+        assert!(
+            answered.len() > least,
+            "only {} attempts got through",
             answered.len()
         );
-    });
-    let twice: Vec<_> = stored.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty(), "stored more than once: {twice:?}");
-    println!(
-        "{kills} kills, {} attempts answered, {} stored",
-        answered.len(),
-        stored.len()
-    );
+        let stored = await_some(|| {
+            let stored = stored(nest, number);
+            answered
+                .iter()
+                .all(|n| stored.contains_key(n))
+                .then_some(stored)
+        });
+        let stored = stored.unwrap_or_else(|| {
+            let stored = self::stored(nest, number);
+            let lost: Vec<_> = answered
+                .iter()
+                .filter(|n| !stored.contains_key(n))
+                .collect();
+            panic!(
+                "{} of {} answered attempts are lost after {kills} kills: {lost:?}",
+                lost.len(),
+                answered.len()
+            );
+        });
+        let twice: Vec<_> = stored.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "stored more than once: {twice:?}");
+        println!(
+            "{kills} kills, {} attempts answered, {} stored",
+            answered.len(),
+            stored.len()
+        );
+    }
 }
 
 /// One login attempt as user `n`; `Some` when the server said that it's wrong.
@@ -127,8 +168,8 @@ fn expect(tcp: &mut TcpStream, start: &[u8]) -> Option<()> {
     line.starts_with(start).then_some(())
 }
 
-/// How often each user name is stored, over all incidents.
-fn stored(nest: &Nest) -> HashMap<u64, u32> {
+/// How often each attempt is stored, over all incidents.
+fn stored(nest: &Nest, number: fn(&Value) -> u64) -> HashMap<u64, u32> {
     let mut times = HashMap::new();
     let all = nest.api("incidents/all?event_limit=1");
     for incident in all["incidents"].as_array().unwrap() {
@@ -146,8 +187,7 @@ fn stored(nest: &Nest) -> HashMap<u64, u32> {
             "an incident shows what it counts"
         );
         for event in events {
-            let user = event["USERNAME"].as_str().unwrap();
-            *times.entry(user[1..].parse().unwrap()).or_insert(0) += 1;
+            *times.entry(number(event)).or_insert(0) += 1;
         }
     }
     times

@@ -48,6 +48,7 @@ mod token_cli;
 mod token_cloud;
 mod token_dns;
 mod token_documents;
+mod token_floods;
 mod token_https;
 mod token_mail;
 mod token_net;
