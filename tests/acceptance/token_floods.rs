@@ -71,7 +71,7 @@ fn known_unknown_and_disabled_tokens_answer_alike_byte_by_byte_and_in_time() {
         let answer = nest.post("canarytoken/disable", &[("canarytoken", &disabled)]);
         assert_eq!(answer["result"], "success", "{answer}");
         let unknown: String = known.chars().rev().collect();
-        let times = times(&nest, &[known.clone(), unknown, disabled]);
+        let times = times(&nest, &[known.clone(), unknown, disabled.clone()]);
         let quickest = times.map(|times| times.into_iter().min().unwrap());
         for time in quickest {
             assert!(time >= FLOOR, "{kind}: an answer after {time:?}");
@@ -203,7 +203,7 @@ fn connect(target: SocketAddr, n: u64) -> Option<TcpStream> {
 /// Asks from a network that changes every 100 numbers: one network gets a bounded number of answers.
 fn ask(target: SocketAddr, n: u64, query: &[u8]) -> Option<Vec<u8>> {
     let [.., high, low] = (n / 100).to_be_bytes();
-    let socket = UdpSocket::bind(([127, 6 + high, low, 1], 0)).ok()?;
+    let socket = UdpSocket::bind(SocketAddr::from(([127, 6 + high, low, 1], 0))).ok()?;
     socket.connect(target).ok()?;
     socket.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
     socket.send(query).ok()?;

@@ -160,9 +160,10 @@ async fn insist<T, F: Future<Output = Result<T, StoreError>>>(ask: impl Fn() -> 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::net::SocketAddr;
 
     use coalmine_core::event::Logtype;
-    use coalmine_core::{EventKind, Timestamp, token};
+    use coalmine_core::{EventKind, Subject, Timestamp, token};
     use coalmine_store::Store;
     use coalmine_store::tokens::NewToken;
     use serde_json::Map;
@@ -173,6 +174,7 @@ mod tests {
     use super::*;
     use crate::channels::tests::{KINDS, WEB, config};
     use crate::channels::{Sources, bind, places};
+    use crate::serve::ConsoleConfig;
     use crate::{Catalogue, Console};
 
     static EVENT: EventKind = token::event_kind(&[Logtype {
@@ -180,12 +182,8 @@ mod tests {
         means: "http",
     }]);
 
-    #[tokio::test]
-    async fn a_touched_url_is_an_incident_before_its_answer_has_left() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut config = config("127.0.0.1:0", "127.0.0.1:0");
-        config.zone = "127.0.0.1".to_owned();
-        let bound = bind(&mut config).await;
+    /// A Console with one token.
+    async fn console(dir: &tempfile::TempDir, config: ConsoleConfig) -> (Shared, TokenId) {
         let (changes, _) = watch::channel(0);
         let console = Arc::new(Console {
             store: Store::open(&format!("sqlite:{}/t.db", dir.path().display())).unwrap(),
@@ -200,23 +198,63 @@ mod tests {
             stop: watch::Sender::new(false),
         });
         let id: TokenId = WEB.parse().unwrap();
-        let tokens = console.store.tokens();
-        tokens
-            .create(NewToken {
-                id: id.clone(),
-                kind: "http".to_owned(),
-                memo: "here".to_owned(),
-                flock_id: "flock:default".to_owned(),
-                created: Timestamp::from_secs(1_700_000_000),
-                params: BTreeMap::new(),
-                fields: Map::new(),
-                factory_auth: None,
-                places: places(&console.config),
-                files: BTreeMap::new(),
-                aliases: Vec::new(),
+        let token = NewToken {
+            id: id.clone(),
+            kind: "http".to_owned(),
+            memo: "here".to_owned(),
+            flock_id: "flock:default".to_owned(),
+            created: Timestamp::from_secs(1_700_000_000),
+            params: BTreeMap::new(),
+            fields: Map::new(),
+            factory_auth: None,
+            places: places(&console.config),
+            files: BTreeMap::new(),
+            aliases: Vec::new(),
+        };
+        console.store.tokens().create(token).await.unwrap();
+        (console, id)
+    }
+
+    #[tokio::test]
+    async fn touches_at_the_same_time_are_each_stored_once_and_told_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config("127.0.0.1:0", "127.0.0.1:0");
+        let (console, id) = console(&dir, config).await;
+        let clerk = Clerk::new(Arc::clone(&console));
+        let sightings: Vec<Sighting> = (0..MAX_BATCH as u128 + 100)
+            .map(|n| Sighting {
+                id: SightingId::from_parts(1_700_000_000_000, n),
+                at: Timestamp::from_secs(1_700_000_000),
+                subject: Subject::Token(id.clone()),
+                kind: token::EVENT_KEY.into(),
+                logtype: 17000,
+                src: "192.0.2.1:1".parse::<SocketAddr>().unwrap().into(),
+                dst: "192.0.2.2:80".parse::<SocketAddr>().unwrap().into(),
+                fields: coalmine_core::event::raw(&Map::new()),
             })
-            .await
-            .unwrap();
+            .collect();
+        // The second time they are copies, which are stored already.
+        for _ in 0..2 {
+            let records = sightings
+                .iter()
+                .map(|sighting| clerk.record(sighting.clone()));
+            assert!(join_all(records).await.into_iter().all(|stored| stored));
+            let touched = console.store.tokens().get(&id).await.unwrap().unwrap();
+            assert_eq!(touched.triggered_count, sightings.len() as u64);
+            assert_eq!(touched.unacknowledged, 1);
+        }
+        console.store.close().await;
+        assert!(!clerk.record(sightings[0].clone()).await, "a closed store");
+    }
+
+    #[tokio::test]
+    async fn a_touched_url_is_an_incident_before_its_answer_has_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config("127.0.0.1:0", "127.0.0.1:0");
+        config.zone = "127.0.0.1".to_owned();
+        let bound = bind(&mut config).await;
+        let (console, id) = console(&dir, config).await;
+        let tokens = console.store.tokens();
         let tasks = bound.start(&console, Sources::default());
         let port = console.config.token_http.unwrap().port();
         let url = format!("http://127.0.0.1:{port}/about/{id}/plan.html");
@@ -262,7 +300,7 @@ mod tests {
         assert_eq!(answer.await, Some(7));
         let closed = insist(|| async { Err::<(), _>(StoreError::Closed) });
         assert_eq!(closed.await, None);
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         let never = insist(|| async { Err::<(), _>(StoreError::Url(String::new())) });
         assert_eq!(never.await, None);
         assert_eq!(start.elapsed(), PAUSE * 31);

@@ -19,7 +19,7 @@ use super::scanner::{Findings, Scanner, Visit};
 use super::{Arrival, PATIENCE, Probes, Sources, ignore};
 
 /// Touches being remembered at once, both channels together.
-const MAX_PENDING: usize = 8192;
+const MAX_PENDING: usize = 4096;
 
 /// What finds tokens and remembers touches.
 pub(crate) trait Keeper: Send + Sync + 'static {
