@@ -81,7 +81,7 @@ impl Keeper for Clerk {
     }
 
     fn probes(&self) -> Option<&Probes> {
-        Some(&self.probes)
+        Some(&self.console.probes)
     }
 
     async fn root(&self) -> Option<String> {
@@ -116,6 +116,7 @@ async fn write_down(console: Shared, mut waiting: mpsc::Receiver<Note>) {
         let committed = match record_now(&console, Arc::clone(&sightings)).await {
             // What the engine made of them is of no interest here.
             Ok(_) => vec![true; sightings.len()],
+            Err(StoreError::Closed) => vec![false; sightings.len()],
             Err(cause) => {
                 tracing::warn!(%cause, "touched tokens wait for the store");
                 // One that can't be stored takes no other with it.
