@@ -76,7 +76,6 @@ pub fn places(config: &ConsoleConfig) -> Places {
         mysql: config.token_others.mysql.map(at),
         smtp: config.token_others.smtp.map(|_| smtp::domain(&config.zone)),
         kubernetes: config.token_others.kubernetes_place(&config.zone),
-        ..Places::default()
     }
 }
 
