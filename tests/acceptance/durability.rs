@@ -131,7 +131,7 @@ impl Killed {
         });
         let twice: Vec<_> = stored.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "stored more than once: {twice:?}");
-        println!(
+        eprintln!(
             "{kills} kills, {} attempts answered, {} stored",
             answered.len(),
             stored.len()

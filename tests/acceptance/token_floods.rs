@@ -155,7 +155,7 @@ fn over_dns(nest: &Nest, tokens: &[String; 3]) -> Times {
                 let answer = ask(target, round as u64 * 100, &query).unwrap();
                 times.push(start.elapsed());
                 let found = answer.windows(25).position(|w| w == token.as_bytes());
-                let mut answer = answer.clone();
+                let mut answer = answer;
                 answer[found.unwrap()..][..25].fill(b'x');
                 answer
             })

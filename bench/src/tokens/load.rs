@@ -100,13 +100,11 @@ async fn drive(load: Load, client: usize, start: Instant) -> Result<Outcome> {
                 let begun = Instant::now();
                 let path = format!("/images/{token}/index.html");
                 let stream = kept.take();
-                match timeout(MAX_WAIT, fetch(stream, source, load, &path)).await {
-                    Ok(Ok(stream)) => {
-                        outcome.answered += 1;
-                        outcome.times.push(begun.elapsed());
-                        kept = stream;
-                    }
-                    Ok(Err(_)) | Err(_) => {}
+                let fetched = timeout(MAX_WAIT, fetch(stream, source, load, &path)).await;
+                if let Ok(Ok(stream)) = fetched {
+                    outcome.answered += 1;
+                    outcome.times.push(begun.elapsed());
+                    kept = stream;
                 }
             }
             Ok(outcome)

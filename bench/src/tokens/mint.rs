@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use coalmine_core::TokenKind;
 use coalmine_core::token::{Ask, Takes};
 
-use crate::program::Program;
+use crate::program::{Part, Program};
 use crate::say;
 
 /// Prints a row for each kind: median CPU of `times` tokens.
@@ -59,7 +59,7 @@ fn median(times: &mut [Duration]) -> f64 {
 }
 
 /// Everything that minting this kind must have.
-fn parts(kind: &TokenKind) -> Result<Vec<(&'static str, Option<&'static str>, Vec<u8>)>> {
+fn parts(kind: &TokenKind) -> Result<Vec<Part<'static>>> {
     let mut parts = vec![
         ("kind", None, kind.id.as_bytes().to_vec()),
         ("memo", None, b"a benchmark".to_vec()),

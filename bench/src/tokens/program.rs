@@ -16,6 +16,9 @@ const HOST: &str = "127.9.9.3";
 /// The zone of its tokens, which nobody resolves here: the clients know where it is.
 pub const ZONE: &str = "tokens.example.com";
 
+/// A part of a form: name, file's name where it is one, content.
+pub type Part<'a> = (&'a str, Option<&'a str>, Vec<u8>);
+
 /// A running Coalmine; stopped when dropped.
 pub struct Program {
     child: Child,
@@ -100,8 +103,8 @@ impl Program {
         Ok(answer.body_mut().read_to_vec()?)
     }
 
-    /// Posts a form with files: name, file's name where it is one, content.
-    pub fn post(&self, path: &str, parts: &[(&str, Option<&str>, Vec<u8>)]) -> Result<Value> {
+    /// Posts a form.
+    pub fn post(&self, path: &str, parts: &[Part<'_>]) -> Result<Value> {
         const EDGE: &str = "edge-0Qm3yN1e";
         let mut body = Vec::new();
         for (name, file, content) in parts {
