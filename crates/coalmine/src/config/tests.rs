@@ -161,12 +161,12 @@ fn a_personality_claims_a_system_and_the_file_another() {
 #[test]
 fn every_fault_is_told_at_once_with_its_key_and_the_fix() {
     let found = faults(
-        "colour = 1\n[console]\nlisten = 'here'\n[tokens]\nhttp_port = 70000\nzone = '192.0.2.1'\n\
+        "weather = 1\n[console]\nlisten = 'here'\n[tokens]\nhttp_port = 70000\nzone = '192.0.2.1'\n\
          [[bird]]\nname = 'a b'\npersonality = 'windows'\nadress = '::1'\nsystem = 'dos'\ndomain = 'corp'\n\
          [bird.ftp]\nport = 0\nbaner = 'x'\nbanner = 7\n[[bird.git]]\n[bird.https]\nkey = 'k.pem'\n",
     );
     for wanted in [
-        "colour: unknown key; known here: console, tokens, cloud, bird",
+        "weather: unknown key; known here: console, tokens, cloud, bird",
         "console.listen: must be an address with a port, e.g. 127.0.0.1:8443, not \"here\"",
         "tokens.http_port: must be a number from 1 to 65535, not 70000",
         "tokens.zone: must be a domain of at most 100 characters, e.g. tokens.example.com, not \"192.0.2.1\"",
