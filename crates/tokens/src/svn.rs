@@ -55,7 +55,7 @@ mod tests {
             .unwrap();
         let (folder, rest) = rest.split_once(' ').unwrap();
         assert!(folder.chars().all(|c| c.is_ascii_lowercase()));
-        assert!(rest.starts_with("http://tokens.example.com/"), "{rest}");
+        assert!(rest.starts_with("https://tokens.example.com/"), "{rest}");
         assert!(
             rest.ends_with("\" .\n") && !rest.contains(".html"),
             "{rest}"

@@ -87,11 +87,11 @@ pub(super) async fn serve_udp<K: Keeper>(
                 let named = reply.named.take();
                 let reply = notice(named, reply, "udp", peer, local, &touches).await;
                 floor(arrival).await;
-                let bytes = match verdict {
+                let bytes = reply.and_then(|reply| match verdict {
                     Verdict::Answer => Some(reply.datagram(length)),
                     Verdict::Truncate => Some(reply.truncated()),
                     Verdict::Silence => None,
-                };
+                });
                 if let Some(bytes) = bytes {
                     // The peer asks again if this one is lost.
                     let _ = socket.send(&bytes, peer, local.ip()).await;
@@ -156,8 +156,10 @@ async fn converse<K: Keeper>(
                 let named = reply.named.take();
                 let reply = notice(named, reply, "tcp", peer, local, &touches).await;
                 floor(arrival).await;
-                // A closed connection needs no answer.
-                let _ = sender.send(reply.framed()).await;
+                if let Some(reply) = reply {
+                    // A closed connection needs no answer.
+                    let _ = sender.send(reply.framed()).await;
+                }
                 drop(place);
             });
         }
@@ -186,7 +188,8 @@ async fn message(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<
     Ok(Some(packet))
 }
 
-/// Remembers a touch, and gives the reply back as the token's kind wants it.
+/// Remembers a touch, and gives the reply back as the token's kind wants it; `None` where nothing may
+/// be answered.
 async fn notice<K: Keeper>(
     named: Option<Named>,
     reply: Reply,
@@ -194,8 +197,10 @@ async fn notice<K: Keeper>(
     peer: SocketAddr,
     local: SocketAddr,
     touches: &Arc<Touches<K>>,
-) -> Reply {
-    let Some(named) = named else { return reply };
+) -> Option<Reply> {
+    let Some(named) = named else {
+        return Some(reply);
+    };
     touches.note_probe(&named.token, || Arrival {
         name: named.name.clone(),
         query_type: named.query_type.clone(),
@@ -213,10 +218,13 @@ async fn notice<K: Keeper>(
             transport,
         },
     };
-    match touches.touch(vec![Candidate::Id(named.token)], touch).await {
+    let answer = touches
+        .touch(vec![Candidate::Id(named.token)], touch)
+        .await?;
+    Some(match answer {
         Answer::NxDomain => reply.missing(),
         _ => reply,
-    }
+    })
 }
 
 /// Has made-up bytes read as a query, or a query for a made-up name read, and every kind told of the

@@ -157,9 +157,12 @@ pub(super) async fn converse<K: Keeper>(
             None => connection.body(&head, &mut body).await?,
         };
         let arrival = Instant::now();
-        let mut reply = touches
+        let kept = touches
             .touch(candidates(&head, talker), touch(&head, body, talker))
             .await;
+        let Some(mut reply) = kept else {
+            return Ok(());
+        };
         if reply == Answer::Plain
             && talker.channel == TokenChannel::Http
             && head.path == "/"

@@ -4,7 +4,8 @@
 //! *Invariant:* nobody learns from an answer, its bytes or its time, whether a token exists: every
 //! answer is held for [`FLOOR`] after its request has arrived, known, disabled and unknown tokens
 //! alike. A touch of a known token is committed before its answer leaves; only a commit that takes
-//! longer than the floor shows, and after [`PATIENCE`] the answer leaves without it.
+//! longer than the floor shows. What can't be committed within [`PATIENCE`] gets no answer: clients of
+//! DNS and mail try again, and nobody has been told anything that is lost.
 
 mod dns;
 mod http;
@@ -53,7 +54,7 @@ use touch::{Keeper, Touches};
 /// How long after its arrival the earliest answer to a request leaves.
 pub const FLOOR: Duration = Duration::from_millis(15);
 /// How long an answer waits at most for its touch to be remembered. Remembering goes on.
-pub const PATIENCE: Duration = Duration::from_millis(250);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the list of domains is read.
 const FOLLOW: Duration = Duration::from_secs(5);

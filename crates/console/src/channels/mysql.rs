@@ -86,10 +86,13 @@ async fn converse<K: Keeper>(
     let refusal = match login {
         Some(login) => {
             let refusal = login.refusal(&peer.ip().to_canonical().to_string());
-            // Of no other answer than this.
-            let _ = touches
+            let kept = touches
                 .touch(login.candidates(), login.touch(peer, local))
                 .await;
+            // There is no other answer than this.
+            if kept.is_none() {
+                return Ok(());
+            }
             refusal
         }
         None => error(1043, "08S01", b"Bad handshake"),

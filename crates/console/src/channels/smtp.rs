@@ -127,10 +127,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, K: Keeper> Talk<S, K> {
                 let Some(said) = self.dialogue.line(line) else {
                     continue;
                 };
-                if let Some(envelope) = said.delivered {
-                    self.deliver(envelope, arrival).await;
-                }
-                self.say(&said.text).await?;
+                let kept = match said.delivered {
+                    Some(envelope) => self.deliver(envelope, arrival).await,
+                    None => true,
+                };
+                // What Postfix says then; mail servers come again.
+                let text = match kept {
+                    true => said.text.as_str(),
+                    false => "451 4.3.0 Error: queue file write error\r\n",
+                };
+                self.say(text).await?;
                 if said.closes {
                     return self.stream.shutdown().await;
                 }
@@ -145,10 +151,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, K: Keeper> Talk<S, K> {
     }
 
     /// Tells of every token that the mail is for, one after the other. How long that takes says how
-    /// many recipients there were, and no more.
-    async fn deliver(&self, envelope: Envelope, arrival: Instant) {
+    /// many recipients there were, and no more. Whether all of them were written down.
+    async fn deliver(&self, envelope: Envelope, arrival: Instant) -> bool {
         let mail = Arc::new(mail::read(&envelope.kept, envelope.size));
-        let mut until = arrival;
+        let (mut until, mut kept) = (arrival, true);
         for recipient in &envelope.recipients {
             until += FLOOR;
             let candidates = candidates(recipient);
@@ -163,10 +169,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, K: Keeper> Talk<S, K> {
                     mail: Arc::clone(&mail),
                 },
             };
-            // A mail has one answer.
-            let _ = self.touches.touch(candidates, touch).await;
+            kept &= self.touches.touch(candidates, touch).await.is_some();
         }
         sleep_until(until).await;
+        kept
     }
 
     async fn say(&mut self, text: &str) -> io::Result<()> {

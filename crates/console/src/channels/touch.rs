@@ -1,7 +1,7 @@
 //! From a touch to a sighting: find the token, ask its kind, remember it.
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use coalmine_core::sighting::SightingId;
 use coalmine_core::text;
@@ -136,35 +136,37 @@ impl<K: Keeper> Touches<K> {
     }
 
     /// Looks for the first of `candidates` that is a token, remembers that it was touched, and
-    /// says what to answer. Returns after [`PATIENCE`] at the latest; what is under way goes on.
-    pub async fn touch(self: &Arc<Self>, candidates: Vec<Candidate>, touch: Touch) -> Answer {
+    /// says what to answer. `None` where that couldn't be written down within [`PATIENCE`]: then
+    /// nothing may be answered. What is under way goes on.
+    pub async fn touch(
+        self: &Arc<Self>,
+        candidates: Vec<Candidate>,
+        touch: Touch,
+    ) -> Option<Answer> {
         if candidates.is_empty() {
-            return Answer::Plain;
+            return Some(Answer::Plain);
         }
         let visit = Visit::of(&touch);
-        let answer = Arc::new(OnceLock::new());
-        let work = {
-            let (this, answer) = (Arc::clone(self), Arc::clone(&answer));
-            async move {
-                let Ok(permit) = Arc::clone(&this.pending).acquire_owned().await else {
-                    return;
-                };
-                let task = tokio::spawn(async move {
-                    this.remember(&candidates, touch, &answer).await;
-                    drop(permit);
-                });
-                // A task that was stopped has no answer to give; the plain one stands.
-                let _ = task.await;
-            }
+        let this = Arc::clone(self);
+        let work = async move {
+            let permit = Arc::clone(&this.pending).acquire_owned().await.ok()?;
+            let task = tokio::spawn(async move {
+                let kept = this.remember(&candidates, touch).await;
+                drop(permit);
+                kept
+            });
+            // A task that was stopped has kept nothing.
+            task.await.ok().flatten()
         };
-        if timeout(PATIENCE, work).await.is_err() && self.pending.available_permits() == 0 {
+        let Ok(kept) = timeout(PATIENCE, work).await else {
             tracing::error!("the store does not keep up with touched tokens");
-        }
-        let (answer, alerted) = answer.get().cloned().unwrap_or((Answer::Plain, false));
-        match visit {
+            return None;
+        };
+        let (answer, alerted) = kept?;
+        Some(match visit {
             Some(visit) => self.scanner.page(&visit, answer, alerted),
             None => answer,
-        }
+        })
     }
 
     /// Domains of tokens beside the configured zone.
@@ -184,12 +186,8 @@ impl<K: Keeper> Touches<K> {
         self.keeper.root().await
     }
 
-    async fn remember(
-        &self,
-        candidates: &[Candidate],
-        touch: Touch,
-        answer: &OnceLock<(Answer, bool)>,
-    ) {
+    /// The answer, and whether there is an event, which is committed then; `None` where it can't be.
+    async fn remember(&self, candidates: &[Candidate], touch: Touch) -> Option<(Answer, bool)> {
         let findings = self.scanner.findings(&touch);
         for candidate in candidates {
             let Some(token) = self.keeper.find(candidate).await else {
@@ -205,19 +203,21 @@ impl<K: Keeper> Touches<K> {
             }
             let told = self.file_of(&token, trip.answer.clone()).await;
             let alert = trip.alert && !ignore::is_harmless(&token, &trip.fields);
-            // The only writer of this cell.
-            let _ = answer.set((told, alert));
             if alert {
                 let about = self.sources.fields(touch.src.ip);
                 let lookup = self.lookup_of(&touch);
                 let sighting = sighting(kind, token, trip, touch, about, findings);
-                match lookup {
+                let kept = match lookup {
                     Some((lookup, length)) => self.tell(&lookup, length, sighting).await,
-                    None => drop(self.keeper.record(sighting).await),
+                    None => self.keeper.record(sighting).await,
+                };
+                if !kept {
+                    return None;
                 }
             }
-            return;
+            return Some((told, alert));
         }
+        Some((Answer::Plain, false))
     }
 
     /// The look-up of which a DNS query is part, and the length of the name it asks for.
@@ -231,21 +231,22 @@ impl<K: Keeper> Touches<K> {
     }
 
     /// One event of all queries of a look-up, which names the longest name asked for. Returns when
-    /// it's committed, whichever of the queries told it.
-    async fn tell(&self, lookup: &Lookup, length: usize, sighting: Sighting) {
+    /// it's committed, whichever of the queries told it; false where it can't be.
+    async fn tell(&self, lookup: &Lookup, length: usize, sighting: Sighting) -> bool {
         let mut told = lookup.lock().await;
         let event = match *told {
-            Some(told) if told.length >= length => return,
+            Some(told) if told.length >= length => return true,
             Some(told) if self.keeper.amend(told.event, &sighting).await => told.event,
             _ => {
                 let event = sighting.id;
                 if !self.keeper.record(sighting).await {
-                    return;
+                    return false;
                 }
                 event
             }
         };
         *told = Some(Told { event, length });
+        true
     }
 
     /// The uploaded file itself, where it is the answer.
