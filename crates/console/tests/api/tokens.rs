@@ -133,6 +133,43 @@ async fn kinds_say_what_they_ask_for_and_how_far_they_reach() {
 }
 
 #[tokio::test]
+async fn a_buckets_token_is_removed_and_nothing_else_by_that_endpoint() {
+    let bench = Bench::new().await;
+    let bucket = ("s3_source_bucket", "backups");
+    let token = made(&bench, &[("kind", "many"), bucket]).await;
+    let plain = made(&bench, &[("kind", "http")]).await;
+    let path = "canarytoken/remove/s3";
+    for (token, more, told) in [
+        (&plain, bucket, "This kind of Canarytoken has no bucket"),
+        (
+            &token,
+            ("s3_source_bucket", "other"),
+            "Parameter s3_source_bucket was invalid. The bucket of this Canarytoken is backups",
+        ),
+        (
+            &token,
+            ("delete_buckets", "true"),
+            "Parameter delete_buckets was invalid. This Console made no bucket at AWS and deletes none",
+        ),
+    ] {
+        let got = bench
+            .call("POST", path, &[("canarytoken", id_of(token)), more])
+            .await;
+        assert_eq!(refusal(&got), (400, told));
+    }
+    let keys = [
+        ("canarytoken", id_of(&token)),
+        ("aws_access_key", "AKIA"),
+        ("aws_secret_key", "secret"),
+        ("aws_region", "us-east-1"),
+        bucket,
+    ];
+    assert_eq!(bench.post(path, &keys).await["result"], "success");
+    let gone = bench.call("POST", path, &keys[..1]).await;
+    assert_eq!(gone.status, 404);
+}
+
+#[tokio::test]
 async fn redirects_change_and_end_where_the_kind_can_do_without() {
     let bench = Bench::new().await;
     let (to, on) = ("https://example.com/a", "https://example.com/b");

@@ -19,6 +19,7 @@ const MAX_TOKENS: usize = 100_000;
 /// Longest metadata of an identity provider, in characters.
 const MAX_METADATA: usize = 256 * 1024;
 
+const UNUSED: &str = "Accepted for compatibility, neither used nor kept.";
 const FLOCK: Param = required("flock_id", TEXT, "The flock's id.");
 const IGNORES: Param = optional(
     "ignores",
@@ -50,6 +51,33 @@ pub const ENDPOINTS: &[Endpoint] = &[
         needs: Needs::Admin,
         tier: 3,
         run: |ask| Box::pin(redirect(ask, None)),
+    },
+    Endpoint {
+        methods: &[Verb::Post],
+        path: "canarytoken/remove/s3",
+        doc: "Deletes a token of an S3 bucket. Its bucket is a decoy of this Console, so nothing is asked of AWS.",
+        params: &[
+            TOKEN,
+            optional("aws_access_key", TEXT, UNUSED),
+            optional("aws_secret_key", TEXT, UNUSED),
+            optional("aws_session_token", Takes::Text(4_096), UNUSED),
+            optional("aws_region", TEXT, UNUSED),
+            optional(
+                "s3_source_bucket",
+                TEXT,
+                "Must be the token's, where it's given.",
+            ),
+            optional(
+                "delete_buckets",
+                Takes::Flag,
+                "Refused: buckets at AWS are not this Console's.",
+            )
+            .or("false"),
+            CLEAR,
+        ],
+        needs: Needs::Admin,
+        tier: 4,
+        run: |ask| Box::pin(remove_bucket(ask)),
     },
     Endpoint {
         methods: &[Verb::Post],
@@ -195,6 +223,24 @@ async fn redirect(ask: Ask, to: Option<String>) -> Result<Answer, ApiError> {
         })?;
     fields.insert(REDIRECT.to_owned(), to.unwrap_or_default().into());
     keep(&ask, &token, &params, &fields, "changed the redirect of").await
+}
+
+async fn remove_bucket(ask: Ask) -> Result<Answer, ApiError> {
+    let token = find(&ask).await?;
+    let Some(bucket) = token.params.get("s3_source_bucket") else {
+        return Err(ApiError::bad("This kind of Canarytoken has no bucket"));
+    };
+    if ask.text("s3_source_bucket").is_some_and(|b| b != bucket) {
+        return Err(ApiError::bad(format!(
+            "Parameter s3_source_bucket was invalid. The bucket of this Canarytoken is {bucket}"
+        )));
+    }
+    if ask.flag("delete_buckets", false) {
+        return Err(ApiError::bad(
+            "Parameter delete_buckets was invalid. This Console made no bucket at AWS and deletes none",
+        ));
+    }
+    super::delete(ask).await
 }
 
 async fn switch(ask: Ask, style: Style, enabled: bool) -> Result<Answer, ApiError> {
