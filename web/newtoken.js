@@ -93,7 +93,7 @@ export function open(root, address, { go }) {
   function field(name, doc, input, { required = true, hint = "" } = {}) {
     const id = `ask-${name}`;
     // What follows the first clause explains it.
-    const [, head, rest] = /^(.{8,}?)[.;:] +(.*)$/s.exec(doc) ?? [null, doc, ""];
+    const [, head, rest] = /^(.{8,}?)(?<!e\.g)[.;:] +(.*)$/s.exec(doc) ?? [null, doc, ""];
     const text = [rest && rest[0].toUpperCase() + rest.slice(1), hint].filter(Boolean).join(" ");
     for (const [key, value] of Object.entries({ id, name, "aria-describedby": `${id}-hint ${id}-wrong` })) input.setAttribute(key, value);
     if (required) input.required = true;

@@ -131,7 +131,7 @@ fn entry(kind: &TokenKind, run: Option<&Run>) -> String {
         kind.title,
         first_sentence(first.unwrap_or_default()),
         channels(kind),
-        state(kind, run)
+        state(kind, run).trim_end_matches('.')
     );
     let needed: Vec<&str> = kind
         .asks
