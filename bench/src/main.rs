@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
+use coalmine_bench::{beside, say};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -217,18 +218,4 @@ async fn hold(target: SocketAddr, count: usize) -> Vec<TcpStream> {
         }
     }
     held
-}
-
-/// `coalmine` in the folder of this program.
-fn beside() -> Result<PathBuf> {
-    let mut path = std::env::current_exe()?;
-    path.set_file_name("coalmine");
-    path.is_file()
-        .then_some(path)
-        .context("build the program first: cargo build --release")
-}
-
-#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use coalmine_bench::Api;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -32,27 +33,12 @@ pub trait Server {
 
     /// User and system time used so far.
     fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        let after = stat.rsplit(')').next().context("stat has a name")?;
-        let ticks: u64 = after
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|t| t.parse::<u64>().unwrap_or(0))
-            .sum();
-        // Linux counts in hundredths of a second.
-        Ok(Duration::from_millis(ticks * 10))
+        coalmine_bench::cpu(self.pid(), false)
     }
 
     /// Resident memory in MB.
     fn rss(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("status has VmRSS")?;
-        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes / 1024.0)
+        coalmine_bench::rss(self.pid())
     }
 }
 
@@ -68,48 +54,28 @@ impl Coalmine {
     /// Starts it on an address of its own.
     pub fn start(program: &Path, protocols: &[&Protocol]) -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        let config = dir.path().join("bench.toml");
-        fs::write(
-            &config,
-            protocols.iter().fold(
-                "[[bird]]\nname = \"bench\"\npersonality = \"linux-nas\"\n".to_owned(),
-                |config, protocol| config + protocol.config,
-            ),
-        )?;
-        let data = dir.path().join("data");
-        let mut child = Command::new(program)
-            .args([
-                "up",
-                "--listen",
-                "127.9.9.1",
-                "--console",
-                "127.9.9.1:18443",
-            ])
-            .args(["--port-shift", "10000", "--data"])
-            .arg(&data)
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(dir.path().join("log"))?)
-            .stderr(Stdio::inherit())
-            .spawn()?;
-        let end = Instant::now() + MAX_START;
-        loop {
-            if let Ok(text) = fs::read(data.join("run.json"))
-                && let Ok(run) = serde_json::from_slice(&text)
-            {
-                let console = Api::new(&run)?;
-                return Ok(Self {
-                    child,
-                    run,
-                    console,
-                    _dir: dir,
-                });
-            }
-            if child.try_wait()?.is_some() || Instant::now() > end {
-                bail!("coalmine up doesn't get ready");
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        let config = protocols.iter().fold(
+            "[[bird]]\nname = \"bench\"\npersonality = \"linux-nas\"\n".to_owned(),
+            |config, protocol| config + protocol.config,
+        );
+        let (child, run) = coalmine_bench::start(program, dir.path(), "127.9.9.1", &config)?;
+        Ok(Self {
+            child,
+            console: Api::new(&run)?,
+            run,
+            _dir: dir,
+        })
+    }
+
+    /// Incidents with one event of each: looking should cost the server as little as can be.
+    fn incidents(&self) -> Result<Vec<Value>> {
+        let mut feed = self.console.get("incidents/all?event_limit=1")?;
+        match feed["incidents"].take() {
+            Value::Array(incidents) => Ok(incidents
+                .into_iter()
+                .map(|mut incident| incident["description"].take())
+                .collect()),
+            _ => bail!("no feed"),
         }
     }
 }
@@ -136,7 +102,7 @@ impl Server for Coalmine {
 
     fn seen(&self, protocol: &Protocol) -> Result<usize> {
         let mut seen = 0;
-        for incident in self.console.incidents()? {
+        for incident in self.incidents()? {
             if incident["description"] == protocol.title {
                 let count = incident["events_count"].as_str().unwrap_or_default();
                 seen += count.parse::<usize>().unwrap_or(0);
@@ -151,7 +117,7 @@ impl Server for Coalmine {
 
     fn latencies(&self, count: usize) -> Result<Option<Vec<Duration>>> {
         let target = self.target(find("ftp").map_err(anyhow::Error::msg)?)?;
-        let total = || self.console.incidents().map(|incidents| incidents.len());
+        let total = || self.incidents().map(|incidents| incidents.len());
         let mut times = Vec::new();
         for n in 0..count {
             let before = total()?;
@@ -171,13 +137,7 @@ impl Server for Coalmine {
 
 impl Drop for Coalmine {
     fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.child.wait();
+        coalmine_bench::stop(&mut self.child);
     }
 }
 
@@ -194,61 +154,6 @@ fn login(source: IpAddr, target: SocketAddr) -> Result<()> {
         stream.write_all(command.as_bytes())?;
     }
     Ok(())
-}
-
-/// The Console's API over one connection that stays open, with one event of each incident: looking
-/// should cost the server as little as can be.
-struct Api {
-    agent: ureq::Agent,
-    key: String,
-    url: String,
-}
-
-impl Api {
-    fn new(run: &Value) -> Result<Self> {
-        let read = |path: &str| fs::read_to_string(run[path].as_str().unwrap_or_default());
-        let key = read("client_config")?
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("api_key")
-                    .map(|l| l.trim_matches([' ', '=']).to_owned())
-            })
-            .context("the client file names a key")?;
-        let url = run["console_url"].as_str().unwrap_or_default();
-        Ok(Self {
-            agent: agent(read("ca_file")?.as_bytes())?,
-            key,
-            url: format!("{url}/api/v1/incidents/all?event_limit=1"),
-        })
-    }
-
-    fn incidents(&self) -> Result<Vec<Value>> {
-        let request = self.agent.get(&self.url);
-        let mut answer = request.header("X-Canary-Auth-Token", &self.key).call()?;
-        let mut feed: Value = serde_json::from_str(&answer.body_mut().read_to_string()?)?;
-        match feed["incidents"].take() {
-            Value::Array(incidents) => Ok(incidents
-                .into_iter()
-                .map(|mut incident| incident["description"].take())
-                .collect()),
-            _ => bail!("no feed"),
-        }
-    }
-}
-
-/// A client that trusts the Console's own authority.
-fn agent(ca: &[u8]) -> Result<ureq::Agent> {
-    let ca = ureq::tls::Certificate::from_pem(ca)?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let tls = ureq::tls::TlsConfig::builder()
-        .root_certs(ureq::tls::RootCerts::new_with_certs(&[ca]))
-        .unversioned_rustls_crypto_provider(std::sync::Arc::new(provider))
-        .build();
-    Ok(ureq::Agent::config_builder()
-        .tls_config(tls)
-        .timeout_global(Some(Duration::from_secs(10)))
-        .build()
-        .new_agent())
 }
 
 /// The best-known open decoy, from PyPI.

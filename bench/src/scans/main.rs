@@ -41,8 +41,3 @@ fn main() -> Result<()> {
         Part::Peers { opencanary } => peers::run(&arguments.coalmine, opencanary.as_deref()),
     }
 }
-
-#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
-fn say(line: &str) {
-    println!("{line}");
-}

@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use coalmine_bench::say;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::lab::{BIRD, BIRD_MAC, Lab, bird};
 use crate::program::Program;
-use crate::say;
 
 const HOST: &str = "port scan";
 const OS: &str = "OS detection";

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use coalmine_bench::ticks;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -89,17 +90,12 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).ok();
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.child.wait();
+        coalmine_bench::stop(&mut self.child);
     }
 }
 
 /// User and system time of a process, or of its threads of one name.
 pub fn cpu(pid: u32, thread: Option<&str>) -> Result<Duration> {
-    let mut ticks = 0;
     let mut files = vec![format!("/proc/{pid}")];
     if let Some(thread) = thread {
         files.clear();
@@ -110,22 +106,9 @@ pub fn cpu(pid: u32, thread: Option<&str>) -> Result<Duration> {
             }
         }
     }
+    let mut times = Duration::ZERO;
     for file in files {
-        let stat = fs::read_to_string(format!("{file}/stat"))?;
-        let after = stat.rsplit(')').next().context("stat has a name")?;
-        let times = after.split_whitespace().skip(11).take(2);
-        ticks += times.map(|t| t.parse().unwrap_or(0)).sum::<u64>();
+        times += ticks(&fs::read_to_string(format!("{file}/stat"))?, 2)?;
     }
-    // Linux counts in hundredths of a second.
-    Ok(Duration::from_millis(ticks * 10))
-}
-
-/// Resident memory in MB.
-pub fn rss(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let mut lines = status.lines();
-    let line = lines
-        .find_map(|l| l.strip_prefix("VmRSS:"))
-        .context("no RSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    Ok(times)
 }

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use coalmine_bench::say;
 
 use crate::lab::{Lab, enter};
-use crate::program::{Program, cpu, rss};
-use crate::{packet, say};
+use crate::packet;
+use crate::program::{Program, cpu};
 
 /// Frames of a call.
 const BATCH: usize = 64;
@@ -43,7 +44,10 @@ pub fn run(coalmine: &Path) -> Result<()> {
     }
     let program = Program::start(coalmine)?;
     std::thread::sleep(Duration::from_secs(3));
-    let (before, idle) = (cpu(program.pid(), None)?, rss(program.pid())?);
+    let (before, idle) = (
+        cpu(program.pid(), None)?,
+        coalmine_bench::rss(program.pid())?,
+    );
     std::thread::sleep(Duration::from_secs(5));
     let spent = cpu(program.pid(), None)?.saturating_sub(before);
     for (mark, &(frames, rate, sources)) in (1..).zip(FLOODS) {
@@ -57,7 +61,7 @@ pub fn run(coalmine: &Path) -> Result<()> {
             wanted(rate),
             MARKED - told,
             spent.as_secs_f64() * 1e6 / frames as f64,
-            rss(program.pid())?
+            coalmine_bench::rss(program.pid())?
         ));
     }
     say(&format!(

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use serde_json::Value;
+use coalmine_bench::say;
 
 /// Benchmark of the SMB decoy. Prints tables in Markdown.
 #[derive(Parser)]
@@ -158,37 +158,11 @@ impl Server {
                 size * 1024 * 1024
             )
         });
-        let config = dir.join("bench.toml");
-        fs::write(
-            &config,
-            format!(
-                "[[bird]]\nname = 'bench'\npersonality = 'bare'\n[bird.redis]\n[bird.smb]\n\
-                 users = [{{ name = 'root', password = 'bench' }}]\n{tree}"
-            ),
-        )?;
-        let data = dir.join("data");
-        let mut child = Command::new(program)
-            .args(["up", "--listen", HOST, "--console", "127.9.9.2:18443"])
-            .args(["--port-shift", "10000", "--data"])
-            .arg(&data)
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(dir.join("log"))?)
-            .stderr(Stdio::inherit())
-            .spawn()?;
-        let end = Instant::now() + MAX_START;
-        let run: Value = loop {
-            if let Ok(text) = fs::read(data.join("run.json"))
-                && let Ok(run) = serde_json::from_slice(&text)
-            {
-                break run;
-            }
-            if child.try_wait()?.is_some() || Instant::now() > end {
-                bail!("coalmine up doesn't get ready");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
+        let config = format!(
+            "[[bird]]\nname = 'bench'\npersonality = 'bare'\n[bird.redis]\n[bird.smb]\n\
+             users = [{{ name = 'root', password = 'bench' }}]\n{tree}"
+        );
+        let (child, run) = coalmine_bench::start(program, dir, HOST, &config)?;
         let port = |id: &str| {
             let services = run["birds"][0]["services"].as_array();
             let service = services.into_iter().flatten().find(|s| s["id"] == id);
@@ -329,40 +303,17 @@ impl Server {
 
     /// User and system time, its ended children's too.
     fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let after = stat.rsplit(')').next().context("stat has a name")?;
-        let fields = after.split_whitespace().skip(11).take(4);
-        let ticks: u64 = fields.map(|t| t.parse::<u64>().unwrap_or(0)).sum();
-        // Linux counts in hundredths of a second.
-        Ok(Duration::from_millis(ticks * 10))
+        coalmine_bench::cpu(self.child.id(), true)
     }
 
     /// Resident memory in MB.
     fn rss(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes: f64 = line
-            .context("status has VmRSS")?
-            .trim()
-            .trim_end_matches(" kB")
-            .parse()?;
-        Ok(kilobytes / 1024.0)
+        coalmine_bench::rss(self.child.id())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw)
-        {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.child.wait();
+        coalmine_bench::stop(&mut self.child);
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use coalmine_bench::say;
 use coalmine_store::Store;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::fill;
 use crate::program::fine_cpu;
-use crate::say;
 
 /// Look-ups of each kind.
 const LOOK_UPS: usize = 20_000;

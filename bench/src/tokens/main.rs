@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
+use coalmine_bench::{beside, say};
 use coalmine_store::Store;
 
 use crate::load::{Load, Outcome, Way};
@@ -214,18 +215,4 @@ async fn row(
         at(0.99)
     ));
     Ok(())
-}
-
-/// `coalmine` in the folder of this program.
-fn beside() -> Result<PathBuf> {
-    let mut path = std::env::current_exe()?;
-    path.set_file_name("coalmine");
-    path.is_file()
-        .then_some(path)
-        .context("build the program first: cargo build --release")
-}
-
-#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
-fn say(line: &str) {
-    println!("{line}");
 }

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use coalmine_bench::say;
 use coalmine_core::TokenKind;
 use coalmine_core::token::{Ask, Takes};
 
 use crate::program::{Part, Program};
-use crate::say;
 
 /// Prints a row for each kind: median CPU of `times` tokens.
 pub fn run(program: &Program, times: usize) -> Result<()> {

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::program::ticks;
-
 const ADDRESS: &str = "127.9.9.3:18080";
 
 /// A running nginx; stopped when dropped.
@@ -61,7 +59,7 @@ impl Nginx {
 
     /// User and system time used so far.
     pub fn cpu(&self) -> Result<Duration> {
-        ticks(self.child.id())
+        coalmine_bench::cpu(self.child.id(), false)
     }
 
     /// Requests in its log.

@@ -3,14 +3,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use coalmine_bench::Api;
 use serde_json::Value;
 
-/// How long it may take to start.
-const MAX_START: Duration = Duration::from_secs(30);
 /// Where it listens.
 const HOST: &str = "127.9.9.3";
 /// The zone of its tokens, which nobody resolves here: the clients know where it is.
@@ -23,61 +22,22 @@ pub type Part<'a> = (&'a str, Option<&'a str>, Vec<u8>);
 pub struct Program {
     child: Child,
     run: Value,
-    agent: ureq::Agent,
-    key: String,
+    api: Api,
 }
 
 impl Program {
     /// Starts it on the folder `dir`, which may have been used before.
     pub fn start(path: &Path, dir: &Path) -> Result<Self> {
-        let config = dir.join("bench.toml");
-        fs::write(
-            &config,
-            format!(
-                "[tokens]\nzone = \"{ZONE}\"\nnx_zone = \"nx.example.com\"\nwireguard_port = 51820\n\
-                 mysql_port = 3306\nsmtp_port = 25\nkubernetes_port = 6443\n\
-                 [[bird]]\nname = \"bench\"\npersonality = \"bare\"\n"
-            ),
-        )?;
-        let data = dir.join("data");
-        let announced = data.join("run.json");
-        if announced.exists() {
-            fs::remove_file(&announced)?;
-        }
-        let mut child = Command::new(path)
-            .args(["up", "--listen", HOST, "--console", "127.9.9.3:18443"])
-            .args(["--port-shift", "10000", "--data"])
-            .arg(&data)
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(dir.join("log"))?)
-            .stderr(Stdio::inherit())
-            .spawn()?;
-        let end = Instant::now() + MAX_START;
-        let run: Value = loop {
-            if let Ok(text) = fs::read(&announced)
-                && let Ok(run) = serde_json::from_slice(&text)
-            {
-                break run;
-            }
-            if child.try_wait()?.is_some() || Instant::now() > end {
-                bail!("coalmine up doesn't get ready");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        let read = |path: &str| fs::read_to_string(run[path].as_str().unwrap_or_default());
-        let key = read("client_config")?
-            .lines()
-            .find_map(|line| line.strip_prefix("api_key"))
-            .map(|key| key.trim_matches([' ', '=']).to_owned())
-            .context("the client file names a key")?;
-        let agent = agent(read("ca_file")?.as_bytes())?;
+        let config = format!(
+            "[tokens]\nzone = \"{ZONE}\"\nnx_zone = \"nx.example.com\"\nwireguard_port = 51820\n\
+             mysql_port = 3306\nsmtp_port = 25\nkubernetes_port = 6443\n\
+             [[bird]]\nname = \"bench\"\npersonality = \"bare\"\n"
+        );
+        let (child, run) = coalmine_bench::start(path, dir, HOST, &config)?;
         Ok(Self {
             child,
+            api: Api::new(&run)?,
             run,
-            agent,
-            key,
         })
     }
 
@@ -90,17 +50,12 @@ impl Program {
 
     /// The API's answer; `path` after `/api/v1/`.
     pub fn get(&self, path: &str) -> Result<Value> {
-        let request = self.agent.get(self.url(path));
-        let mut answer = request.header("X-Canary-Auth-Token", &self.key).call()?;
-        let text = answer.body_mut().with_config().limit(1 << 28);
-        Ok(serde_json::from_str(&text.read_to_string()?)?)
+        self.api.get(path)
     }
 
     /// A file's bytes.
     pub fn download(&self, path: &str) -> Result<Vec<u8>> {
-        let request = self.agent.get(self.url(path));
-        let mut answer = request.header("X-Canary-Auth-Token", &self.key).call()?;
-        Ok(answer.body_mut().read_to_vec()?)
+        self.api.download(path)
     }
 
     /// Posts a form.
@@ -119,16 +74,8 @@ impl Program {
             body.extend_from_slice(b"\r\n");
         }
         body.extend_from_slice(format!("--{EDGE}--\r\n").as_bytes());
-        let request = self
-            .agent
-            .post(self.url(path))
-            .header("X-Canary-Auth-Token", &self.key)
-            .header(
-                "Content-Type",
-                format!("multipart/form-data; boundary={EDGE}"),
-            );
-        let mut answer = request.send(&body)?;
-        Ok(serde_json::from_str(&answer.body_mut().read_to_string()?)?)
+        let mime = format!("multipart/form-data; boundary={EDGE}");
+        self.api.post(path, &mime, &body)
     }
 
     /// How often all tokens have been touched, by the API's count.
@@ -150,7 +97,7 @@ impl Program {
 
     /// User and system time used so far, to a hundredth of a second.
     pub fn cpu(&self) -> Result<Duration> {
-        ticks(self.child.id())
+        coalmine_bench::cpu(self.child.id(), false)
     }
 
     /// The same of the threads that are alive, to the nanosecond.
@@ -160,38 +107,14 @@ impl Program {
 
     /// Resident memory in MB.
     pub fn rss(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let mut lines = status.lines();
-        let line = lines
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("status has VmRSS")?;
-        let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes / 1024.0)
-    }
-
-    fn url(&self, path: &str) -> String {
-        let console = self.run["console_url"].as_str().unwrap_or_default();
-        format!("{console}/api/v1/{path}")
+        coalmine_bench::rss(self.child.id())
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.child.id()).ok();
-        if let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        let _ = self.child.wait();
+        coalmine_bench::stop(&mut self.child);
     }
-}
-
-/// User and system time of a process, to a hundredth of a second.
-pub fn ticks(pid: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let after = stat.rsplit(')').next().context("stat has a name")?;
-    let times = after.split_whitespace().skip(11).take(2);
-    let ticks: u64 = times.map(|t| t.parse().unwrap_or(0)).sum();
-    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// Time on a CPU of a process's living threads; `pid` may be `self`.
@@ -204,19 +127,4 @@ pub fn fine_cpu(pid: &str) -> Result<Duration> {
         nanos += first.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
     }
     Ok(Duration::from_nanos(nanos))
-}
-
-/// A client that trusts the Console's own authority.
-fn agent(ca: &[u8]) -> Result<ureq::Agent> {
-    let ca = ureq::tls::Certificate::from_pem(ca)?;
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let tls = ureq::tls::TlsConfig::builder()
-        .root_certs(ureq::tls::RootCerts::new_with_certs(&[ca]))
-        .unversioned_rustls_crypto_provider(std::sync::Arc::new(provider))
-        .build();
-    Ok(ureq::Agent::config_builder()
-        .tls_config(tls)
-        .timeout_global(Some(Duration::from_secs(60)))
-        .build()
-        .new_agent())
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use coalmine_bench::say;
 use coalmine_core::TokenId;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -11,7 +12,6 @@ use tokio::time::timeout;
 use crate::fill;
 use crate::load::{answer, connect, loopback, query, request, socket};
 use crate::program::Program;
-use crate::say;
 
 /// Clients at once.
 const CLIENTS: usize = 8;
