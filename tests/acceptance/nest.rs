@@ -1,7 +1,7 @@
 //! One running Coalmine and the means to look at it.
 
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -405,6 +405,21 @@ fn own_address() -> IpAddr {
     let [.., high, low] = std::process::id().to_be_bytes();
     let count = STARTS.fetch_add(1, Ordering::Relaxed) % 250;
     IpAddr::V4(Ipv4Addr::new(127, 64 | (high & 63), low, count + 1))
+}
+
+/// A port that nothing listens on at 127.0.0.1, over TCP and UDP, and that no other start of a test is
+/// given: from the process id and a count. High enough to be shifted down by 10000, and below those
+/// that the system gives to clients.
+pub fn free_port() -> u16 {
+    static PORTS: AtomicU8 = AtomicU8::new(0);
+    loop {
+        let count = u32::from(PORTS.fetch_add(1, Ordering::Relaxed));
+        let port = 22_000 + (std::process::id() % 1_300 * 8 + count) % 10_400;
+        let at = (Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap());
+        if TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok() {
+            return at.1;
+        }
+    }
 }
 
 fn agent(ca_file: &Path) -> ureq::Agent {

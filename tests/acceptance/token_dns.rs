@@ -2,13 +2,12 @@
 //! resolver that minimises names, told once.
 
 use std::collections::HashSet;
-use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::console::CONNECT;
-use crate::nest::{Nest, await_some, client, have};
+use crate::nest::{Nest, await_some, client, free_port, have};
 use crate::seen;
 
 const MEMO: &str = "on the file server";
@@ -145,12 +144,6 @@ impl Made {
         assert_eq!(made.hostname, format!("{}.tokens.example.com", made.token));
         made
     }
-}
-
-/// A port that nothing listens on, high enough to be shifted down.
-fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
 }
 
 const DNS: [&str; 3] = ["dns", "DNS", "16000"];

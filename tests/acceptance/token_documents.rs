@@ -1,14 +1,14 @@
 //! Tokens that are files: made over the API, opened by real programs, told once.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::console::CONNECT;
-use crate::nest::{Nest, await_some, client, have};
+use crate::nest::{Nest, await_some, client, free_port, have};
 
 /// Python that makes tokens: `make` with the official client, `tokened` with a file to put them into.
 /// Both download what was made into the folder `FOLDER`.
@@ -127,12 +127,6 @@ impl Field {
         assert_eq!(found.len(), 1, "{found:#?}");
         found[0].clone()
     }
-}
-
-/// A port that nothing listens on, high enough to be shifted down.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Everything about the token in the incident and its first event, but for what its channel adds.

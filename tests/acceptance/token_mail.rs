@@ -7,9 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::nest::{Nest, await_some, client, have, missing};
+use crate::nest::{Nest, await_some, client, free_port, have, missing};
 use crate::seen;
-use crate::token_web::free_port;
 
 /// Debian's nobody and nogroup: who runs the mail server where the tests are root's.
 const NOBODY: u32 = 65_534;

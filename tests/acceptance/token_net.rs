@@ -1,6 +1,5 @@
 //! Tokens of WireGuard, MySQL, mail and Kubernetes: made over the API, touched by the real clients.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::console::CONNECT;
 use crate::lab::{BIRD, Lab};
-use crate::nest::{Nest, await_some, client, client_with_input, have};
+use crate::nest::{Nest, await_some, client, client_with_input, free_port, have};
 use crate::seen;
 
 const TITLE: &str = "Canarytoken triggered";
@@ -20,11 +19,6 @@ fn nest(key: &str) -> Nest {
          {key} = {}\n",
         free_port() - 10_000
     ))
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Makes a token; its id.

@@ -1,11 +1,9 @@
 //! Tokens of the web: made with the official client, tripped by curl, Subversion and a browser.
 
-use std::net::TcpListener;
-
 use serde_json::{Map, Value, json};
 
 use crate::console::CONNECT;
-use crate::nest::{Nest, await_some, client, client_with_input, have};
+use crate::nest::{Nest, await_some, client, client_with_input, free_port, have};
 use crate::seen;
 
 /// Python that makes tokens: `make` with the official client, `more` with what it doesn't know.
@@ -35,12 +33,6 @@ fn nest() -> Nest {
         free_port() - 10_000,
         free_port() - 10_000
     ))
-}
-
-/// A port that nothing listens on, high enough to be shifted down.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn text<'a>(made: &'a Value, field: &str) -> &'a str {

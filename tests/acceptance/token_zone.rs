@@ -1,12 +1,12 @@
 //! `coalmine tokens check-dns`, with unbound as the network's resolver.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::nest::{Nest, await_some, client, have};
+use crate::nest::{Nest, await_some, client, free_port, have};
 use crate::token_cli::tokens;
 
 const ZONES: &str = "zone = \"tokens.test\"\nnx_zone = \"gone.test\"\n";
@@ -62,11 +62,6 @@ impl Drop for Unbound {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 fn here(port: u16) -> SocketAddr {

@@ -40,14 +40,14 @@ def run(driver):
     )
     driver.get(TASK["url"] + "/tokens")
     page.sign_in()
-    seen["empty"] = page.some(".empty").text
+    seen["empty"] = page.text(".empty")
     page.click("main a", "Place the first one")
 
     # The gallery: every kind, then those that fit.
     page.some(".card h3", "Web Bug")
     seen["kinds"] = len(titles(page))
     seen["groups"] = [head.text for head in driver.find_elements(By.CSS_SELECTOR, "main h2")]
-    seen["off"] = page.some(".card", "WireGuard VPN").text
+    seen["off"] = page.text(".card", "WireGuard VPN")
     widths(page, seen)
     page.shot("gallery")
     page.key("/")
@@ -61,7 +61,7 @@ def run(driver):
     page.fill("[name=s3_source_bucket]", "No")
     page.fill("[name=s3_log_bucket]", "fine-name")
     page.click("form button", "Make it")
-    seen["wrong"] = page.some("#ask-s3_source_bucket-wrong", "Takes").text
+    seen["wrong"] = page.text("#ask-s3_source_bucket-wrong", "Takes")
     seen["refused"] = len(page.complaints())
     seen["right"] = driver.find_element(By.ID, "ask-s3_log_bucket-wrong").text
     seen["at_fault"] = driver.execute_script("return document.activeElement.name")
@@ -88,9 +88,9 @@ def run(driver):
     # One visit is one touch where the browser isn't asked about itself.
     page.click("[name=browser_scanner_enabled]")
     page.click("form button", "Make it")
-    seen["made"] = page.some(".notice", "armed").text
-    seen["memo"] = page.some("h1", "wiki").text
-    url = page.some("dd .inert", "http").text
+    seen["made"] = page.text(".notice", "armed")
+    seen["memo"] = page.text("h1", "wiki")
+    url = page.text("dd .inert", "http")
     page.click("dd button", "Copy")
     page.some(".toast", "Copied.")
     seen["copied"] = driver.execute_script("return navigator.clipboard.readText()") == url
@@ -99,8 +99,8 @@ def run(driver):
     page.click("main a", "Open it in a new tab")
     WebDriverWait(driver, PATIENCE).until(lambda d: len(d.window_handles) == 2)
     driver.switch_to.window(here)
-    seen["works"] = page.some("main [role=status]", "It works.").text
-    seen["hit"] = page.some("main table tbody tr").text
+    seen["works"] = page.text("main [role=status]", "It works.")
+    seen["hit"] = page.text("main table tbody tr")
     seen["timeline"] = page.some("svg.chart").get_attribute("aria-label")
     page.shot("token-touched")
     widths(page, seen)
@@ -115,16 +115,16 @@ def run(driver):
 
     # Off: nobody is told. What it does to incidents is said before.
     page.click("main button", "Switch off")
-    seen["off_says"] = page.some("dialog").text
+    seen["off_says"] = page.text("dialog")
     page.click("dialog button", "Switch off")
     page.some("main .state", "Switched off")
     touch(url)
     driver.refresh()
-    seen["after_off"] = page.some(".facts", "Touched").text
+    seen["after_off"] = page.text(".facts", "Touched")
     page.click("main button", "Arm")
     page.some("main .state", "Armed")
     touch(url)
-    seen["after_on"] = page.some(".facts", "Touched 2 times").text
+    seen["after_on"] = page.text(".facts", "Touched 2 times")
 
     # The reminder changes; the keyboard comes back to where it was.
     page.click("main button", "Change the reminder")
@@ -135,22 +135,22 @@ def run(driver):
 
     # The list: search, order, state.
     page.click("main a", "All tokens")
-    seen["first"] = page.some(".row a", "Backups").text
+    seen["first"] = page.text(".row a", "Backups")
     page.fill("#q", "intranet")
     WebDriverWait(driver, PATIENCE).until(
         lambda d: len(d.find_elements(By.CSS_SELECTOR, ".row")) == 1
     )
-    seen["searched"] = page.some(".row a").text
+    seen["searched"] = page.text(".row a")
     page.shot("list")
     widths(page, seen)
     driver.get(TASK["url"] + "/tokens?state=off")
-    seen["none_off"] = page.some(".empty").text
+    seen["none_off"] = page.text(".empty")
     page.click("main a", "Show all tokens")
 
     # Deleted after a question whose safe answer has the keyboard.
     page.click(".row a", "Backups")
     page.click("main button", "Delete")
-    seen["delete_says"] = page.some("dialog").text
+    seen["delete_says"] = page.text("dialog")
     seen["focus_in_dialog"] = focused(page)
     page.shot("delete")
     page.key(Keys.ESCAPE)

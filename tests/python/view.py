@@ -26,19 +26,24 @@ class Page:
     def __init__(self, driver):
         self.driver = driver
 
-    def some(self, selector, text=""):
-        """The first visible element that has the text, once there is one."""
+    def some(self, selector, text="", use=lambda element: element):
+        """What `use` gives of the first visible element that has the text, once there is one."""
 
         def look(driver):
             for element in driver.find_elements(By.CSS_SELECTOR, selector):
                 try:
                     if element.is_displayed() and text in element.text:
-                        return element
+                        return (use(element),)
                 except Exception:  # It was redrawn meanwhile.
                     continue
             return False
 
-        return WebDriverWait(self.driver, PATIENCE, 0.02).until(look, f"{selector} with {text!r}")
+        waiting = WebDriverWait(self.driver, PATIENCE, 0.02)
+        return waiting.until(look, f"{selector} with {text!r}")[0]
+
+    def text(self, selector, text=""):
+        """The whole text of such an element."""
+        return self.some(selector, text, lambda element: element.text)
 
     def none(self, selector):
         WebDriverWait(self.driver, PATIENCE, 0.02).until(
@@ -46,7 +51,7 @@ class Page:
         )
 
     def click(self, selector, text=""):
-        self.some(selector, text).click()
+        self.some(selector, text, lambda element: element.click())
 
     def fill(self, selector, text):
         box = self.some(selector)

@@ -365,30 +365,7 @@ impl Tokens {
         start: Option<i64>,
         limit: usize,
     ) -> Result<TokenPage> {
-        self.0
-            .read(move |db| {
-                let (mut wheres, mut params) = conditions(&filter);
-                let sql = format!("SELECT COUNT(*) FROM tokens WHERE {wheres}");
-                let total = db
-                    .query(&sql, &params)?
-                    .pop()
-                    .map_or(Ok(0), |mut row| row.count())?;
-                if let Some(start) = start {
-                    wheres.push_str(" AND updated_id <= ?");
-                    params.push(start.into());
-                }
-                params.push(limit.into());
-                let sql = format!(
-                    "SELECT {COUNTED} FROM tokens WHERE {wheres} ORDER BY updated_id DESC LIMIT ?"
-                );
-                let tokens = db
-                    .query(&sql, &params)?
-                    .into_iter()
-                    .map(counted)
-                    .collect::<Result<_>>()?;
-                Ok(TokenPage { tokens, total })
-            })
-            .await
+        self.some(filter, start, "", (0, limit)).await
     }
 
     /// Tokens in this order, `limit` of them after the first `skip`.
@@ -411,14 +388,29 @@ impl Tokens {
                 "(SELECT COALESCE(SUM(events_count), 0) FROM incidents WHERE node_id = tokens.id) DESC, "
             }
         };
+        self.some(filter, None, order, (skip, limit)).await
+    }
+
+    /// Those from `start` on, ordered by `order` first and by their changes then.
+    async fn some(
+        &self,
+        filter: TokenFilter,
+        start: Option<i64>,
+        order: &'static str,
+        (skip, limit): (usize, usize),
+    ) -> Result<TokenPage> {
         self.0
             .read(move |db| {
-                let (wheres, mut params) = conditions(&filter);
+                let (mut wheres, mut params) = conditions(&filter);
                 let sql = format!("SELECT COUNT(*) FROM tokens WHERE {wheres}");
                 let total = db
                     .query(&sql, &params)?
                     .pop()
                     .map_or(Ok(0), |mut row| row.count())?;
+                if let Some(start) = start {
+                    wheres.push_str(" AND updated_id <= ?");
+                    params.push(start.into());
+                }
                 params.extend(values![limit, skip]);
                 let sql = format!(
                     "SELECT {COUNTED} FROM tokens WHERE {wheres} \

@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 
 use coalmine_core::Timestamp;
 use coalmine_core::token::{Answer, HttpHit};
-use data_encoding::BASE64;
+use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Map, Value, json};
 
 use super::Key;
 use super::sigv4::{self, Age, Signature, Verdict};
+use crate::files::guid_of;
 
 /// Longest name of an operation or service.
 const MAX_NAME: usize = 128;
@@ -468,15 +469,8 @@ impl Call {
     }
 
     fn uuid(&self) -> String {
-        let part = |from, to| self.id.get(from..to).unwrap_or_default();
-        format!(
-            "{}-{}-4{}-a{}-{}",
-            part(0, 8),
-            part(8, 12),
-            part(12, 15),
-            part(15, 18),
-            part(18, 30)
-        )
+        let bytes = HEXLOWER.decode(self.id.as_bytes()).unwrap_or_default();
+        guid_of(&bytes).to_lowercase()
     }
 }
 

@@ -8,12 +8,13 @@ use aws_lc_rs::signature::{
 use coalmine_core::Timestamp;
 use coalmine_core::text;
 use coalmine_core::token::{Answer, HttpHit};
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
+use data_encoding::{BASE64URL_NOPAD, HEXUPPER};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Principal;
 use crate::aws::sigv4::decoded;
+use crate::files::guid_of;
 
 /// Longest assertion that is read.
 const MAX_ASSERTION: usize = 16 * 1024;
@@ -332,16 +333,7 @@ impl<'a> Asked<'a> {
             ..
         } = self.hit;
         let hash = Sha256::digest(format!("{label}{at:?}{url}{headers:?}{body:?}"));
-        let hex = HEXLOWER.encode(&hash);
-        let part = |from, to| hex.get(from..to).unwrap_or_default();
-        format!(
-            "{}-{}-4{}-a{}-{}",
-            part(0, 8),
-            part(8, 12),
-            part(12, 15),
-            part(15, 18),
-            part(18, 30)
-        )
+        guid_of(&hash).to_lowercase()
     }
 
     fn given(&self, name: &str) -> Option<&str> {

@@ -113,15 +113,7 @@ impl Dice {
 
     /// A GUID of version 4 as Windows writes it, in upper case without braces.
     pub fn guid(&mut self) -> String {
-        let mut b = self.bytes::<16>();
-        b[6] = b[6] & 0x0f | 0x40;
-        b[8] = b[8] & 0x3f | 0x80;
-        let hex = data_encoding::HEXUPPER.encode(&b);
-        let (a, rest) = hex.split_at(8);
-        let (b, rest) = rest.split_at(4);
-        let (c, rest) = rest.split_at(4);
-        let (d, e) = rest.split_at(4);
-        format!("{a}-{b}-{c}-{d}-{e}")
+        guid_of(&self.bytes::<16>())
     }
 
     /// Puts them in another order.
@@ -131,4 +123,20 @@ impl Dice {
             items.swap(last, usize::try_from(other).unwrap_or(0));
         }
     }
+}
+
+/// The first 16 bytes as a GUID of version 4 (RFC 9562 section 5.4), in upper case without braces.
+pub fn guid_of(bytes: &[u8]) -> String {
+    let mut b = [0; 16];
+    for (byte, given) in b.iter_mut().zip(bytes) {
+        *byte = *given;
+    }
+    b[6] = b[6] & 0x0f | 0x40;
+    b[8] = b[8] & 0x3f | 0x80;
+    let hex = data_encoding::HEXUPPER.encode(&b);
+    let (a, rest) = hex.split_at(8);
+    let (b, rest) = rest.split_at(4);
+    let (c, rest) = rest.split_at(4);
+    let (d, e) = rest.split_at(4);
+    format!("{a}-{b}-{c}-{d}-{e}")
 }
