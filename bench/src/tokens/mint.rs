@@ -85,6 +85,7 @@ fn word(ask: &Ask) -> &'static str {
         ("card_cvc", _) => "123",
         ("card_expiry", _) => "09/2029",
         ("card_number", _) => "4242 4242 4242 4242",
+        ("azure_id_cert_file_name", _) => "deploy.pem",
         ("process_name", _) => "whoami.exe",
         ("mailboxes" | "sender", _) => "alice@example.com",
         (name, _) if name.ends_with("_bucket") => "acme-exports",
