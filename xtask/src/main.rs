@@ -102,7 +102,7 @@ fn ci() -> Result<()> {
 }
 
 /// How long `ci` fuzzes each decoy.
-const FUZZ_SECONDS: u32 = 4;
+const FUZZ_SECONDS: u32 = 2;
 
 const BUILD: &[&str] = &["build", "--package", "coalmine"];
 
