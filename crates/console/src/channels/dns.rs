@@ -31,9 +31,9 @@ pub(crate) use self::zone::NAME_SERVER;
 pub(super) use self::zone::Zone;
 use self::zone::{Named, Reply};
 use super::lookups::Lookups;
-use super::slots::Slots;
+use super::slots::{Slots, accept};
 use super::touch::{Candidate, Keeper, Touch, Touches, What};
-use super::{ACCEPT_BACK_OFF, Arrival, floor};
+use super::{Arrival, floor};
 
 /// Longest datagram read; what is longer is no query of ours.
 const MAX_DATAGRAM: usize = 4096;
@@ -109,25 +109,20 @@ pub(super) async fn serve_tcp<K: Keeper>(
     touches: Arc<Touches<K>>,
 ) {
     let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_BACK_OFF).await;
-            continue;
-        };
-        let Some(slot) = slots.take(peer.ip().to_canonical()) else {
-            continue;
-        };
-        let (zone, touches) = (Arc::clone(&zone), Arc::clone(&touches));
-        tokio::spawn(async move {
-            if let Ok(local) = stream.local_addr() {
-                let (input, output) = stream.into_split();
-                let talk = converse(input, output, peer, local, zone, touches);
+    accept(
+        listener,
+        |source| slots.take(source),
+        |stream, peer, local| {
+            let (input, output) = stream.into_split();
+            let (zone, touches) = (Arc::clone(&zone), Arc::clone(&touches));
+            let talk = converse(input, output, peer, local, zone, touches);
+            async move {
                 // However it ends, it's the peer's business.
                 let _ = timeout(MAX_LIFE, talk).await;
             }
-            drop(slot);
-        });
-    }
+        },
+    )
+    .await;
 }
 
 /// One TCP connection: queries as they come, answers as they are ready (RFC 7766 section 6.2.1.1).

@@ -7,7 +7,7 @@ mod answer;
 mod head;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use tokio::time::{Instant, timeout};
 use self::answer::Refusal;
 use self::head::{Framing, Head, Parsed};
 use super::proxies::Proxies;
-use super::slots::{Slot, Slots};
+use super::slots::{Slot, Slots, accept};
 use super::touch::{Candidate, Keeper, Touch, Touches, What};
-use super::{ACCEPT_BACK_OFF, floor, kubernetes};
+use super::{floor, kubernetes};
 
 /// Connections at once.
 pub(super) const MAX_CONNECTIONS: usize = 1024;
@@ -53,39 +53,31 @@ pub(super) async fn serve<K: Keeper>(
     touches: Arc<Touches<K>>,
 ) {
     let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_BACK_OFF).await;
-            continue;
+    let place = |source| place(&slots, &proxies, source);
+    accept(listener, place, |stream, peer, local| {
+        let talker = Talker {
+            peer,
+            local,
+            channel: TokenChannel::Http,
+            tls: false,
+            wrong_port: false,
+            client_certificate: None,
+            proxies: Arc::clone(&proxies),
         };
-        let Some(slot) = place(&slots, &proxies, peer) else {
-            continue;
-        };
-        let (proxies, touches) = (Arc::clone(&proxies), Arc::clone(&touches));
-        tokio::spawn(async move {
-            if let Ok(local) = stream.local_addr() {
-                // A connection that breaks is the peer's business.
-                let talker = Talker {
-                    peer,
-                    local,
-                    channel: TokenChannel::Http,
-                    tls: false,
-                    wrong_port: false,
-                    client_certificate: None,
-                    proxies,
-                };
-                let _ = converse(stream, &talker, &touches).await;
-            }
-            drop(slot);
-        });
-    }
+        let touches = Arc::clone(&touches);
+        async move {
+            // A connection that breaks is the peer's business.
+            let _ = converse(stream, &talker, &touches).await;
+        }
+    })
+    .await;
 }
 
-/// A place for a connection from `peer`; proxies bring many people.
-pub(super) fn place(slots: &Arc<Slots>, proxies: &Proxies, peer: SocketAddr) -> Option<Slot> {
-    match peer.ip().to_canonical() {
-        proxy if proxies.contains(proxy) => slots.take_for_many(proxy),
-        source => slots.take(source),
+/// A place for a connection from `source`; proxies bring many people.
+pub(super) fn place(slots: &Arc<Slots>, proxies: &Proxies, source: IpAddr) -> Option<Slot> {
+    match proxies.contains(source) {
+        true => slots.take_for_many(source),
+        false => slots.take(source),
     }
 }
 

@@ -26,11 +26,10 @@ use tokio_rustls::TlsAcceptor;
 use self::certificates::Certificates;
 pub(super) use self::certificates::fit;
 use self::orders::Orders;
-use super::ACCEPT_BACK_OFF;
 use super::dns::Proofs;
 use super::http::{MAX_CONNECTIONS, MAX_PER_SOURCE, Talker, converse, place};
 use super::proxies::Proxies;
-use super::slots::Slots;
+use super::slots::{self, Slots};
 use super::touch::{Keeper, Touches};
 use crate::ConsoleError;
 use crate::serve::ConsoleConfig;
@@ -168,17 +167,8 @@ async fn accept<K: Keeper>(
     touches: Arc<Touches<K>>,
 ) {
     let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_BACK_OFF).await;
-            continue;
-        };
-        let Some(slot) = place(&slots, &proxies, peer) else {
-            continue;
-        };
-        let Ok(local) = stream.local_addr() else {
-            continue;
-        };
+    let place = |source| place(&slots, &proxies, source);
+    slots::accept(listener, place, |stream, peer, local| {
         let talker = Talker {
             peer,
             local,
@@ -188,12 +178,14 @@ async fn accept<K: Keeper>(
             client_certificate: None,
             proxies: Arc::clone(&proxies),
         };
-        let (tls, touches) = (tls.clone(), Arc::clone(&touches));
-        tokio::spawn(async move {
-            Box::pin(connection(stream, talker, tls, touches)).await;
-            drop(slot);
-        });
-    }
+        Box::pin(connection(
+            stream,
+            talker,
+            tls.clone(),
+            Arc::clone(&touches),
+        ))
+    })
+    .await;
 }
 
 async fn connection<K: Keeper>(

@@ -23,9 +23,9 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::http::{Talker, converse};
-use super::slots::Slots;
+use super::mysql;
+use super::slots::{Slots, accept};
 use super::touch::{Keeper, Touches};
-use super::{ACCEPT_BACK_OFF, mysql};
 use crate::serve::ConsoleConfig;
 use crate::{ConsoleError, setup};
 
@@ -168,32 +168,28 @@ impl ClientCertVerifier for Anyone {
 /// Accepts until stopped.
 pub(super) async fn serve<K: Keeper>(listener: TcpListener, face: Face, touches: Arc<Touches<K>>) {
     let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_BACK_OFF).await;
-            continue;
-        };
-        let Some(slot) = slots.take(peer.ip().to_canonical()) else {
-            continue;
-        };
-        let (tls, touches) = (face.0.clone(), Arc::clone(&touches));
-        tokio::spawn(async move {
-            // However it ends, it's the peer's business.
-            let _ = timeout(MAX_LIFE, Box::pin(connection(stream, peer, tls, touches))).await;
-            drop(slot);
-        });
-    }
+    accept(
+        listener,
+        |source| slots.take(source),
+        |stream, peer, local| {
+            let (tls, touches) = (face.0.clone(), Arc::clone(&touches));
+            async move {
+                let talk = connection(stream, peer, local, tls, touches);
+                // However it ends, it's the peer's business.
+                let _ = timeout(MAX_LIFE, Box::pin(talk)).await;
+            }
+        },
+    )
+    .await;
 }
 
 async fn connection<K: Keeper>(
     mut stream: TcpStream,
     peer: SocketAddr,
+    local: SocketAddr,
     tls: TlsAcceptor,
     touches: Arc<Touches<K>>,
 ) {
-    let Ok(local) = stream.local_addr() else {
-        return;
-    };
     let mut first = [0; 1];
     match timeout(MAX_HANDSHAKE, stream.peek(&mut first)).await {
         // 22: a TLS handshake record.

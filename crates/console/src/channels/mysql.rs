@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
-use super::slots::Slots;
+use super::floor;
+use super::slots::{Slots, accept};
 use super::touch::{Candidate, Keeper, Touch, Touches, What};
-use super::{ACCEPT_BACK_OFF, floor};
 
 /// Connections at once (`max_connections` is 151).
 const MAX_CONNECTIONS: usize = 151;
@@ -49,25 +49,20 @@ const LENENC_AUTH: u32 = 1 << 21;
 /// Accepts until stopped.
 pub(super) async fn serve<K: Keeper>(listener: TcpListener, touches: Arc<Touches<K>>) {
     let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
-    let threads = Arc::new(AtomicU32::new(first_thread()));
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_BACK_OFF).await;
-            continue;
-        };
-        let Some(slot) = slots.take(peer.ip().to_canonical()) else {
-            continue;
-        };
-        let (touches, threads) = (Arc::clone(&touches), Arc::clone(&threads));
-        tokio::spawn(async move {
-            if let Ok(local) = stream.local_addr() {
-                let thread = threads.fetch_add(1, Ordering::Relaxed);
+    let threads = AtomicU32::new(first_thread());
+    accept(
+        listener,
+        |source| slots.take(source),
+        |stream, peer, local| {
+            let thread = threads.fetch_add(1, Ordering::Relaxed);
+            let touches = Arc::clone(&touches);
+            async move {
                 // A connection that breaks is the peer's business.
                 let _ = converse(stream, peer, local, thread, &touches).await;
             }
-            drop(slot);
-        });
-    }
+        },
+    )
+    .await;
 }
 
 /// One connection: greeting, login, refusal.

@@ -1,8 +1,12 @@
 //! How many connections at once: in all, and from one source.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::{TcpListener, TcpStream};
+
+use super::ACCEPT_BACK_OFF;
 
 /// Places for connections.
 pub(super) struct Slots {
@@ -15,6 +19,32 @@ pub(super) struct Slots {
 pub(super) struct Slot {
     slots: Arc<Slots>,
     source: IpAddr,
+}
+
+/// Accepts until stopped: whom `place` has a place for, each on a task of its own that keeps the
+/// place until `serve`, told who connects and to where, is done.
+pub(super) async fn accept<F: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    place: impl Fn(IpAddr) -> Option<Slot>,
+    serve: impl Fn(TcpStream, SocketAddr, SocketAddr) -> F,
+) {
+    loop {
+        let Ok((stream, peer)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_BACK_OFF).await;
+            continue;
+        };
+        let Some(slot) = place(peer.ip().to_canonical()) else {
+            continue;
+        };
+        let Ok(local) = stream.local_addr() else {
+            continue;
+        };
+        let served = serve(stream, peer, local);
+        tokio::spawn(async move {
+            served.await;
+            drop(slot);
+        });
+    }
 }
 
 impl Slots {

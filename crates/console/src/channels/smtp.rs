@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::slots::Slots;
+use super::slots::{Slots, accept};
 use super::touch::{Candidate, Keeper, Touch, Touches, What};
-use super::{ACCEPT_BACK_OFF, FLOOR, mysql};
+use super::{FLOOR, mysql};
 
 /// Connections at once (`default_process_limit`).
 const MAX_CONNECTIONS: usize = 100;
@@ -77,17 +77,12 @@ pub(super) fn domain(zone: &str) -> String {
 /// Accepts until stopped.
 pub(super) async fn serve<K: Keeper>(listener: TcpListener, host: Host, touches: Arc<Touches<K>>) {
     let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
-    loop {
-        let Ok((stream, peer)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_BACK_OFF).await;
-            continue;
-        };
-        let Some(slot) = slots.take(peer.ip().to_canonical()) else {
-            continue;
-        };
-        let (touches, host) = (Arc::clone(&touches), host.clone());
-        tokio::spawn(async move {
-            if let Ok(local) = stream.local_addr() {
+    accept(
+        listener,
+        |source| slots.take(source),
+        |stream, peer, local| {
+            let (touches, host) = (Arc::clone(&touches), host.clone());
+            async move {
                 let domains = touches.domains().await;
                 let mut talk = Talk {
                     dialogue: Dialogue::new(host, domains),
@@ -99,9 +94,9 @@ pub(super) async fn serve<K: Keeper>(listener: TcpListener, host: Host, touches:
                 // However it ends, it's the peer's business.
                 let _ = timeout(MAX_LIFE, Box::pin(talk.run())).await;
             }
-            drop(slot);
-        });
-    }
+        },
+    )
+    .await;
 }
 
 /// One connection.
