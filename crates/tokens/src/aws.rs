@@ -63,7 +63,7 @@ impl Key {
             let at = usize::try_from(seed.number(label, 0, most)).unwrap_or(0);
             (*list.get(at).unwrap_or(&"deploy")).to_owned()
         };
-        let base = root(&mint.secure_url("").unwrap_or_else(|| mint.url("")));
+        let base = root(&mint.url(""));
         Self {
             id: format!("AKIA{}", holding(account, seed.take("id"))),
             secret: BASE64.encode(&seed.take::<30>("secret")),

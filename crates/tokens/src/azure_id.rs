@@ -145,7 +145,7 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let until = Timestamp::from_secs(made.secs().saturating_add(365 * DAY));
     let serial = signer::serial(&mut dice);
     let certificate = key.certificate("CLI-Login", &serial, (made, until))?;
-    let page = mint.secure_url("json").unwrap_or_else(|| mint.url("json"));
+    let page = mint.url("json");
     let host: Vec<&str> = page.splitn(4, '/').take(3).collect();
     let host = host.join("/");
 

@@ -76,7 +76,7 @@ const SITE: &str = "cloned_web";
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let given = mint.param(SITE).unwrap_or_default();
     let site = sites::given(given).map_err(|problem| vec![Fault::new(SITE, problem)])?;
-    let url = mint.secure_url("gif").unwrap_or_else(|| mint.url("gif"));
+    let url = mint.url("gif");
     let mut dice = Dice::new(&mint.seed, "script");
     let script = script(&mut dice, &site, &url);
     let name = format!(

@@ -124,7 +124,7 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
         return Err(faults);
     }
     let secret = HEXLOWER.encode(&mint.seed.take::<20>("callback"));
-    let page = mint.secure_url("json").unwrap_or_else(|| mint.url("json"));
+    let page = mint.url("json");
     let folder = page
         .rsplit_once('/')
         .map_or(page.as_str(), |(folder, _)| folder);

@@ -37,7 +37,7 @@ pub static KIND: TokenKind = TokenKind {
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let mut dice = Dice::new(&mint.seed, "document");
     let paper = Paper::new(&mut dice, mint.now);
-    let url = mint.secure_url("png").unwrap_or_else(|| mint.url("png"));
+    let url = mint.url("png");
     let script = google::script(
         &mut dice,
         "DocumentApp.getActiveDocument()",

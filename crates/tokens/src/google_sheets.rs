@@ -38,7 +38,7 @@ pub static KIND: TokenKind = TokenKind {
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let mut dice = Dice::new(&mint.seed, "sheet");
     let paper = Paper::new(&mut dice, mint.now);
-    let url = mint.secure_url("png").unwrap_or_else(|| mint.url("png"));
+    let url = mint.url("png");
     let book = excel::with_formula(&mut dice, &paper, &url).map_err(files::refused("kind"))?;
     let script = google::script(
         &mut dice,

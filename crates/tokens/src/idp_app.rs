@@ -102,7 +102,7 @@ const APPS: &[&str] = &[
 ];
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
-    let url = mint.secure_url("").unwrap_or_else(|| mint.url(""));
+    let url = mint.url("");
     let entity = url.rsplit_once('/').map_or(&*url, |(front, _)| front);
     let acs = format!("{entity}/saml/sso");
     let metadata = metadata(entity, &acs);

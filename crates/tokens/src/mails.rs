@@ -215,8 +215,7 @@ impl Letter<'_> {
         let sent = mint.now.secs() - i64::from(dice.number(3_600, 60 * 86_400));
         let date = coalmine_core::Timestamp::from_secs(sent).format("%a, %d %b %Y %H:%M:%S +0000");
         let place = |extension| {
-            let url = mint.secure_url(extension);
-            let url = url.unwrap_or_else(|| mint.url(extension));
+            let url = mint.url(extension);
             format!("{url}?u={}", percent(self.to, ""))
         };
         let (link, picture) = (place("html"), place("png"));

@@ -122,7 +122,7 @@ const ICONS: &[&str] = &[
 ];
 
 fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
-    let url = mint.secure_url("html").unwrap_or_else(|| mint.url("html"));
+    let url = mint.url("html");
     let text = |name| Value::from(mint.param(name).unwrap_or_default());
     Ok(Artefact {
         fields: Map::from_iter([

@@ -51,9 +51,7 @@ pub fn mint(
     let site = sites::given(expected).map_err(|problem| vec![Fault::new(EXPECTED, problem)])?;
     let mut dice = Dice::new(&mint.seed, "style");
     let extension = dice.pick(&["png", "gif", "svg", "jpg"]);
-    let url = mint
-        .secure_url(extension)
-        .unwrap_or_else(|| mint.url(extension));
+    let url = mint.url(extension);
     let selector = dice.pick(selectors);
     let rule = match dice.number(0, 3) {
         0 => format!("{selector} {{\n  background: url(\"{url}\") no-repeat -9px -9px;\n}}\n"),

@@ -109,7 +109,7 @@ fn mint(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     );
     let secret: String = (0..24).map(|_| char::from(dice.pick(LETTERS))).collect();
     let key = format!("xoxb-{team}-{bot}-{secret}");
-    let page = mint.secure_url("json").unwrap_or_else(|| mint.url("json"));
+    let page = mint.url("json");
     let root: Vec<&str> = page.splitn(4, '/').take(3).collect();
     let api = format!("{}/{}/api/", root.join("/"), mint.id);
     let text = format!("SLACK_BOT_TOKEN={key}\nSLACK_API_URL={api}\n");

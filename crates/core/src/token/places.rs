@@ -137,7 +137,7 @@ impl Mint<'_> {
     }
 
     /// The same over TLS, where that channel is on.
-    pub fn secure_url(&self, extension: &str) -> Option<String> {
+    fn secure_url(&self, extension: &str) -> Option<String> {
         let https = self.places.https.as_ref()?;
         Some(format!("https://{}", https.authority(HTTPS_PORT)) + &self.path(extension))
     }
