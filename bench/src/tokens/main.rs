@@ -5,7 +5,7 @@ mod fill;
 mod load;
 mod lookup;
 mod mint;
-mod nginx;
+mod peers;
 mod program;
 mod times;
 
@@ -18,7 +18,7 @@ use coalmine_bench::{beside, say};
 use coalmine_store::Store;
 
 use crate::load::{Load, Outcome, Way};
-use crate::nginx::Nginx;
+use crate::peers::Peer;
 use crate::program::Program;
 
 /// Benchmark of tokens. Prints tables in Markdown.
@@ -30,6 +30,9 @@ struct Arguments {
     /// nginx, to measure what bare HTTP costs here.
     #[arg(long)]
     nginx: Option<PathBuf>,
+    /// unbound, to measure what a bare name costs here.
+    #[arg(long)]
+    unbound: Option<PathBuf>,
     /// Only these parts.
     #[arg(long, value_enum)]
     only: Vec<Part>,
@@ -42,6 +45,9 @@ struct Arguments {
     /// Touches of each load.
     #[arg(long, default_value_t = 40_000)]
     hits: usize,
+    /// Only loads whose name holds this, e.g. `DNS`.
+    #[arg(long, default_value = "")]
+    load: String,
     /// Seconds of 5,000 touches each.
     #[arg(long, default_value_t = 20)]
     seconds: usize,
@@ -123,6 +129,7 @@ async fn hits(program: &Program, arguments: &Arguments, dir: &std::path::Path) -
         clients: CLIENTS,
     };
     let n = arguments.hits;
+    let wanted = |name: &str| name.contains(&arguments.load);
     let before = program.rss()?;
     say(
         "\n| load | tokens touched | sent | answered | stored | CPU ms/touch | a second | median ms | 99 % ms |",
@@ -136,7 +143,10 @@ async fn hits(program: &Program, arguments: &Arguments, dir: &std::path::Path) -
         ("DNS", of(Way::Dns, FEW, 2_500, n)),
         ("DNS, fast", of(Way::Dns, FEW, 8_000, n)),
         ("DNS", of(Way::Dns, all, 2_500, n)),
-    ] {
+    ]
+    .into_iter()
+    .filter(|(name, _)| wanted(name))
+    {
         let (stored, cpu) = (program.touched()?, program.cpu()?);
         let outcome = load::run(load).await?;
         let cpu = program.cpu()?.saturating_sub(cpu);
@@ -145,34 +155,44 @@ async fn hits(program: &Program, arguments: &Arguments, dir: &std::path::Path) -
         })
         .await?;
     }
-    let (stored, cpu) = (program.touched()?, program.cpu()?);
-    let half = RATE / 2 * arguments.seconds;
-    let (mut web, names) = tokio::try_join!(
-        load::run(of(Way::HttpKept, all, RATE / 2, half)),
-        load::run(of(Way::Dns, all, RATE / 2, half))
-    )?;
-    let cpu = program.cpu()?.saturating_sub(cpu);
-    web.sent += names.sent;
-    web.answered += names.answered;
-    row("mixed", 2 * all, &web, cpu, || {
-        Ok(program.touched()? - stored)
-    })
-    .await?;
-    if let Some(nginx) = &arguments.nginx {
-        let nginx = Nginx::start(nginx, &dir.join("nginx"))?;
-        for (name, way) in [
-            ("nginx, kept connections", Way::HttpKept),
-            ("nginx, a connection each", Way::Http),
-        ] {
-            let load = Load {
-                target: nginx.target()?,
-                ..of(way, FEW, 2_500, n)
-            };
-            let (seen, cpu) = (nginx.seen()?, nginx.cpu()?);
-            let outcome = load::run(load).await?;
-            let cpu = nginx.cpu()?.saturating_sub(cpu);
-            row(name, FEW, &outcome, cpu, || Ok(nginx.seen()? - seen)).await?;
+    if wanted("mixed") {
+        let (stored, cpu) = (program.touched()?, program.cpu()?);
+        let half = RATE / 2 * arguments.seconds;
+        let (mut web, names) = tokio::try_join!(
+            load::run(of(Way::HttpKept, all, RATE / 2, half)),
+            load::run(of(Way::Dns, all, RATE / 2, half))
+        )?;
+        let cpu = program.cpu()?.saturating_sub(cpu);
+        web.sent += names.sent;
+        web.answered += names.answered;
+        row("mixed", 2 * all, &web, cpu, || {
+            Ok(program.touched()? - stored)
+        })
+        .await?;
+    }
+    for (name, load) in [
+        ("nginx, kept connections", of(Way::HttpKept, FEW, 2_500, n)),
+        ("nginx, a connection each", of(Way::Http, FEW, 2_500, n)),
+        ("unbound", of(Way::Dns, FEW, 2_500, n)),
+        ("unbound, fast", of(Way::Dns, FEW, 8_000, n)),
+    ] {
+        let dir = dir.join("peer");
+        if !wanted(name) {
+            continue;
         }
+        let peer = match (load.way, &arguments.nginx, &arguments.unbound) {
+            (Way::Dns, _, Some(program)) => Peer::unbound(program, &dir)?,
+            (Way::Http | Way::HttpKept, Some(program), _) => Peer::nginx(program, &dir)?,
+            _ => continue,
+        };
+        let load = Load {
+            target: Peer::target(),
+            ..load
+        };
+        let (seen, cpu) = (peer.seen()?, peer.cpu()?);
+        let outcome = load::run(load).await?;
+        let cpu = peer.cpu()?.saturating_sub(cpu);
+        row(name, FEW, &outcome, cpu, || Ok(peer.seen()? - seen)).await?;
     }
     say(&format!(
         "\nMemory with {} tokens: {before:.1} MB before, {:.1} MB after.\n",
