@@ -1,8 +1,8 @@
 //! The store's threads: one that writes, a few that read.
 //!
 //! *Invariant:* a write is answered only after the commit that holds it. All writes waiting when a
-//! transaction starts share its commit; each runs in a savepoint of its own, so that one that
-//! fails takes nothing with it.
+//! transaction starts share its commit; each but the first runs in a savepoint of its own, so that one
+//! that fails takes nothing with it. A first one that fails ends its transaction.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_contacts.sql"),
     include_str!("../migrations/0003_token_files.sql"),
     include_str!("../migrations/0004_breadcrumbs.sql"),
+    include_str!("../migrations/0005_fewer_indexes.sql"),
 ];
 
 /// A handle to the store; clones share it.
@@ -57,8 +58,24 @@ pub(crate) struct Writer {
     pub(crate) upkeep: Upkeep,
 }
 
-type WriteJob = Box<dyn FnOnce(Result<&mut Writer>) -> Answer + Send>;
+type WriteJob = Box<dyn FnOnce(Result<&mut Writer>, Undo) -> Ran + Send>;
 type Answer = Box<dyn FnOnce(Result<()>)>;
+/// How a job that fails is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Undo {
+    /// With the transaction: it's the first one, there is nothing else in it.
+    All,
+    /// By itself.
+    Savepoint,
+}
+
+/// A job that has run.
+struct Ran {
+    succeeded: bool,
+    /// Takes what became of the commit.
+    answer: Answer,
+}
+
 type ReadJob = Box<dyn FnOnce(&mut dyn Driver) + Send>;
 
 impl std::fmt::Debug for Store {
@@ -136,12 +153,18 @@ impl Store {
         F: FnOnce(&mut Writer) -> Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
-        let job: WriteJob = Box::new(move |writer| {
-            let outcome = writer.and_then(|writer| in_savepoint(writer, job));
-            Box::new(move |committed| {
-                // Whoever asked may have gone.
-                let _ = answer.send(committed.and(outcome));
-            })
+        let job: WriteJob = Box::new(move |writer, undo| {
+            let outcome = writer.and_then(|writer| match undo {
+                Undo::All => job(writer),
+                Undo::Savepoint => in_savepoint(writer, job),
+            });
+            Ran {
+                succeeded: outcome.is_ok(),
+                answer: Box::new(move |committed| {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(committed.and(outcome));
+                }),
+            }
         });
         let queue = lock(&self.0.queues)
             .as_ref()
@@ -189,27 +212,40 @@ fn in_savepoint<T>(writer: &mut Writer, job: impl FnOnce(&mut Writer) -> Result<
 fn run_writer(mut writer: Writer, mut jobs: mpsc::Receiver<WriteJob>) {
     while let Some(first) = jobs.blocking_recv() {
         if let Err(error) = writer.db.batch("BEGIN IMMEDIATE") {
-            first(Err(error.clone()))(Err(error));
+            let refused = first(Err(error.clone()), Undo::All);
+            (refused.answer)(Err(error));
             continue;
         }
-        let mut answers = vec![first(Ok(&mut writer))];
+        // Most of the time it's the only one: a savepoint would keep a copy of each page it changes.
+        let ran = first(Ok(&mut writer), Undo::All);
+        if !ran.succeeded {
+            roll_back(&mut writer);
+            (ran.answer)(Ok(()));
+            continue;
+        }
+        let mut answers = vec![ran.answer];
         while answers.len() < MAX_GROUP {
             match jobs.try_recv() {
-                Ok(job) => answers.push(job(Ok(&mut writer))),
+                Ok(job) => answers.push(job(Ok(&mut writer), Undo::Savepoint).answer),
                 Err(_) => break,
             }
         }
         let committed = writer.db.batch("COMMIT");
         if committed.is_err() {
-            writer.memory.forget();
-            // The engine may have rolled back by itself.
-            let _ = writer.db.batch("ROLLBACK");
+            roll_back(&mut writer);
         }
         for answer in answers {
             answer(committed.clone());
         }
     }
     writer.db.finish();
+}
+
+/// Nothing of this transaction has happened.
+fn roll_back(writer: &mut Writer) {
+    writer.memory.forget();
+    // The engine may have rolled back by itself.
+    let _ = writer.db.batch("ROLLBACK");
 }
 
 fn run_reader(mut db: Sqlite, jobs: &Mutex<mpsc::Receiver<ReadJob>>) {

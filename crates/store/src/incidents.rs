@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::Result;
 #[cfg(test)]
 pub(crate) use read::plan;
-pub(crate) use record::{Memory, count};
+pub(crate) use record::{Memory, count, record};
 pub(crate) use sweeps::Upkeep;
 pub use sweeps::{Horizon, Sweep, Swept, Touch};
 
@@ -280,7 +280,7 @@ impl Incidents {
     ) -> Result<Recorded> {
         let sightings = sightings.into();
         self.0
-            .write(move |writer| record::record(writer, &sightings, &*decide))
+            .write(move |writer| record(writer, &sightings, &*decide))
             .await
     }
 

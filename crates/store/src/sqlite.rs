@@ -54,6 +54,7 @@ impl Sqlite {
         if !read_only {
             pragmas.push_str(
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                 PRAGMA wal_autocheckpoint = 4000; \
                  PRAGMA journal_size_limit = 16777216;",
             );
         }

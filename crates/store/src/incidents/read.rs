@@ -252,11 +252,14 @@ pub(super) fn unnamed_sources(
 
 /// A filter as SQL over `incidents i`.
 pub(super) fn conditions(filter: &Filter) -> (String, Vec<Value>) {
-    let mut sql = if filter.with_deleted {
-        "1 = 1".to_owned()
-    } else {
-        "i.deleted = 0".to_owned()
+    let few = filter.node_id.is_some() || filter.src_host.is_some();
+    let sql = match (filter.with_deleted, few) {
+        (true, _) => "1 = 1",
+        (false, false) => "i.deleted = 0",
+        // With the sign no index of all that aren't deleted is taken in place of one of those few.
+        (false, true) => "+i.deleted = 0",
     };
+    let mut sql = sql.to_owned();
     let mut params = Vec::new();
     let mut also = |condition: &str, value: Value| {
         sql.push_str(" AND ");

@@ -51,6 +51,8 @@ pub(super) struct Working {
     pub(super) row: i64,
     open: OpenIncident,
     added: u64,
+    /// Whether one of these came before all it had.
+    earlier: bool,
     /// Opened by this batch: it has the number of its update already.
     fresh: bool,
 }
@@ -68,7 +70,7 @@ pub(crate) fn count(db: &mut dyn Driver, name: &str, by: usize) -> Result<i64> {
     )
 }
 
-pub(super) fn record(
+pub(crate) fn record(
     writer: &mut Writer,
     sightings: &[Sighting],
     decide: &dyn Decide,
@@ -271,7 +273,7 @@ impl Batch<'_> {
     }
 
     /// The incident that sightings of `key` may join: unacknowledged before acknowledged, then
-    /// the one with the newest event.
+    /// the newest. Those of one key don't overlap, so that their first events order them.
     fn newest(&mut self, key: &BundleKey) -> Result<Option<Working>> {
         if let Some(newest) = self.newest.get(key) {
             return Ok(*newest);
@@ -283,7 +285,7 @@ impl Batch<'_> {
                 .query(
                     "SELECT id, first_event, last_event, acknowledged FROM incidents \
                      WHERE node_id = ? AND kind = ? AND src_host = ? AND deleted = 0 \
-                     ORDER BY acknowledged, last_event DESC LIMIT 1",
+                     ORDER BY acknowledged, first_event DESC LIMIT 1",
                     &values![node_id(&key.subject), &key.kind, key.source.to_string()],
                 )?
                 .pop()
@@ -307,7 +309,7 @@ impl Batch<'_> {
             let sql = format!(
                 "SELECT id, first_event, last_event, acknowledged FROM incidents \
                  WHERE node_id = ? AND kind = ? AND src_host = ? AND deleted = 0 \
-                 AND acknowledged = 0 AND last_event {side} ? ORDER BY last_event {order} LIMIT ?"
+                 AND acknowledged = 0 AND first_event {side} ? ORDER BY first_event {order} LIMIT ?"
             );
             let rows = self.db.query(
                 &sql,
@@ -424,6 +426,7 @@ impl Batch<'_> {
                         acknowledged: false,
                     },
                     added: 0,
+                    earlier: false,
                     fresh: true,
                 });
             }
@@ -466,6 +469,7 @@ impl Batch<'_> {
                 write_back(self.db, working, updated_id)?;
             }
             working.added = 0;
+            working.earlier = false;
         }
         Ok(())
     }
@@ -487,6 +491,7 @@ impl Batch<'_> {
 
 impl Working {
     fn grow(&mut self, sighting: &Sighting) {
+        self.earlier |= sighting.at < self.open.first;
         self.open.first = self.open.first.min(sighting.at);
         self.open.last = self.open.last.max(sighting.at);
         self.added = self.added.saturating_add(1);
@@ -502,38 +507,42 @@ fn working(mut row: crate::driver::Row) -> Result<Working> {
             acknowledged: row.flag()?,
         },
         added: 0,
+        earlier: false,
         fresh: false,
     })
 }
 
-/// `updated` is the newest event's time unless somebody acted later.
+/// `updated` is the newest event's time unless somebody acted later. Columns that stay as they are
+/// aren't named: each index that holds one would be written.
 fn write_back(db: &mut dyn Driver, working: &Working, updated_id: i64) -> Result<()> {
-    let OpenIncident { first, last, .. } = working.open;
+    let last = working.open.last;
     db.execute(
-        "UPDATE incidents SET first_event = ?, last_event = ?, \
+        "UPDATE incidents SET last_event = ?, \
          updated = CASE WHEN updated > ? THEN updated ELSE ? END, updated_id = ?, \
          events_count = events_count + ? WHERE id = ?",
-        &values![
-            first,
-            last,
-            last,
-            last,
-            updated_id,
-            working.added,
-            working.row
-        ],
+        &values![last, last, last, updated_id, working.added, working.row],
     )?;
-    Ok(())
+    write_first(db, working)
 }
 
 /// The same for an incident that has its number: the indexes by update stay as they are.
 fn write_more(db: &mut dyn Driver, working: &Working) -> Result<()> {
-    let OpenIncident { first, last, .. } = working.open;
+    let last = working.open.last;
     db.execute(
-        "UPDATE incidents SET first_event = ?, last_event = ?, updated = ?, \
-         events_count = events_count + ? WHERE id = ?",
-        &values![first, last, last, working.added, working.row],
+        "UPDATE incidents SET last_event = ?, updated = ?, events_count = events_count + ? \
+         WHERE id = ?",
+        &values![last, last, working.added, working.row],
     )?;
+    write_first(db, working)
+}
+
+fn write_first(db: &mut dyn Driver, working: &Working) -> Result<()> {
+    if working.earlier {
+        db.execute(
+            "UPDATE incidents SET first_event = ? WHERE id = ?",
+            &values![working.open.first, working.row],
+        )?;
+    }
     Ok(())
 }
 

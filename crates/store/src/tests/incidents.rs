@@ -660,6 +660,13 @@ mod cases {
                 !plan.iter().any(|step| step.starts_with("SCAN i")),
                 "{filter:?}: {plan:?}"
             );
+            // Those of one node or source are few among all.
+            let own = match (&filter.node_id, &filter.src_host) {
+                (Some(_), _) => "incidents_by_bundle (node_id=?",
+                (_, Some(_)) => "incidents_by_source (src_host=?",
+                _ => "",
+            };
+            assert!(plan.iter().any(|step| step.contains(own)), "{plan:?}");
         }
     }
 }

@@ -6,6 +6,7 @@ super::engines![
     a_backup_under_writes_is_whole,
     a_later_version_is_refused,
     one_job_that_fails_takes_no_other_with_it,
+    a_first_job_that_fails_leaves_nothing,
     a_closed_store_says_so,
     many_writers_lose_nothing,
 ];
@@ -130,7 +131,7 @@ mod cases {
             error,
             StoreError::Newer {
                 found: 77,
-                known: 4
+                known: 5
             }
         );
     }
@@ -165,6 +166,25 @@ mod cases {
         assert_eq!(store.settings().get::<u8>("half").await.unwrap(), None);
         assert!(store.flocks().get("flock:a").await.unwrap().is_some());
         assert_eq!(counts(&store).await, [1]);
+    }
+
+    pub(super) async fn a_first_job_that_fails_leaves_nothing(_: Arc<Place>, store: Store) {
+        let bad = store.write(|writer| {
+            let minute: Arc<dyn Decide> = Arc::new(Minute);
+            crate::incidents::record(writer, &[sighting(1, 0)], &*minute)?;
+            writer
+                .db
+                .execute("INSERT INTO no_such_table VALUES (1)", &[])
+        });
+        let minute: Arc<dyn Decide> = Arc::new(Minute);
+        let incidents = store.incidents();
+        let again = incidents.record(vec![sighting(1, 0), sighting(2, 1)], minute);
+        let (bad, again) = tokio::join!(bad, again);
+        assert!(matches!(bad, Err(StoreError::Engine { .. })), "{bad:?}");
+        // What was undone is opened anew, not joined from memory.
+        let again = again.unwrap();
+        assert_eq!((again.stored, again.opened.len()), (2, 1));
+        assert_eq!(counts(&store).await, [2]);
     }
 
     pub(super) async fn a_closed_store_says_so(_: Arc<Place>, store: Store) {
