@@ -16,6 +16,8 @@ const MAX_LINE: usize = 8 * 1024;
 const MAX_HEAD: usize = 32 * 1024;
 /// Most headers.
 const MAX_HEADERS: usize = 1024;
+/// As many as nearly every request has at most: there is room for them without asking for memory.
+const FEW_HEADERS: usize = 64;
 /// Most query parameters looked at.
 const MAX_QUERY: usize = 128;
 /// Most strings of one request that are looked up as tokens.
@@ -94,9 +96,16 @@ pub(super) fn parse(input: &[u8]) -> Parsed {
         return Parsed::Head(head, blank.saturating_add(end).saturating_add(1));
     }
     let readable = readable(rest, line.len());
-    let mut headers = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    let refusal = match request.parse(&readable) {
+    let mut few = [httparse::EMPTY_HEADER; FEW_HEADERS];
+    let mut many;
+    let mut request = httparse::Request::new(&mut few);
+    let mut parsed = request.parse(&readable);
+    if parsed == Err(httparse::Error::TooManyHeaders) {
+        many = vec![httparse::EMPTY_HEADER; MAX_HEADERS];
+        request = httparse::Request::new(&mut many);
+        parsed = request.parse(&readable);
+    }
+    let refusal = match parsed {
         Ok(httparse::Status::Complete(used)) if used <= MAX_HEAD => {
             match Head::new(&request, line) {
                 Some(head) => return Parsed::Head(head, blank.saturating_add(used)),

@@ -277,6 +277,21 @@ async fn what_cannot_be_served_gets_nginx_pages_and_still_counts_as_a_touch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_have_room_for_many_headers() {
+    for (count, answer) in [
+        (62, served("keep-alive") + &pixel()),
+        (63, served("keep-alive") + &pixel()),
+        (64, served("keep-alive") + &pixel()),
+        (1_023, served("keep-alive") + &pixel()),
+        (1_024, too_large()),
+    ] {
+        let headers = "A: b\r\n".repeat(count);
+        let request = format!("GET /{WEB} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        assert_eq!(alone(&request).await, (answer, 1), "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_no_request_gets_nginx_pages() {
     let bad = page("400 Bad Request", "400 Bad Request", "");
     for request in [
