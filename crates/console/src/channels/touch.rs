@@ -1,7 +1,9 @@
 //! From a touch to a sighting: find the token, ask its kind, remember it.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use coalmine_core::sighting::SightingId;
 use coalmine_core::text;
@@ -11,6 +13,7 @@ use coalmine_core::token::{
 };
 use coalmine_core::{Endpoint, Sighting, Subject, Timestamp, TokenId};
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
@@ -118,7 +121,7 @@ pub(super) struct Touches<K> {
     keeper: K,
     kinds: &'static [&'static TokenKind],
     sources: Sources,
-    pending: Arc<Semaphore>,
+    pending: Semaphore,
     scanner: Scanner,
     lookups: Lookups,
 }
@@ -129,7 +132,7 @@ impl<K: Keeper> Touches<K> {
             keeper,
             kinds,
             sources,
-            pending: Arc::new(Semaphore::new(MAX_PENDING)),
+            pending: Semaphore::new(MAX_PENDING),
             scanner: Scanner::new(),
             lookups: Lookups::new(),
         }
@@ -148,16 +151,12 @@ impl<K: Keeper> Touches<K> {
         }
         let visit = Visit::of(&touch);
         let this = Arc::clone(self);
-        let work = async move {
-            let permit = Arc::clone(&this.pending).acquire_owned().await.ok()?;
-            let task = tokio::spawn(async move {
-                let kept = this.remember(&candidates, touch).await;
-                drop(permit);
-                kept
-            });
-            // A task that was stopped has kept nothing.
-            task.await.ok().flatten()
-        };
+        let work = Unfailing::new(async move {
+            let permit = this.pending.acquire().await.ok()?;
+            let kept = this.remember(&candidates, touch).await;
+            drop(permit);
+            kept
+        });
         let Ok(kept) = timeout(PATIENCE, work).await else {
             tracing::error!("the store does not keep up with touched tokens");
             return None;
@@ -271,6 +270,41 @@ impl<K: Keeper> Touches<K> {
             .iter()
             .copied()
             .find(|kind| kind.id == token.kind && kind.channels.contains(&channel))
+    }
+}
+
+/// Work that is done also when whoever waits for it goes away: then it goes on by itself. A task of
+/// its own from the start would cost every touch another wake.
+struct Unfailing<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
+
+impl<F: Future<Output: Send> + Send + 'static> Unfailing<F> {
+    fn new(work: F) -> Self {
+        Self(Some(Box::pin(work)))
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Future for Unfailing<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // Work that panics is gone.
+        let Some(mut work) = self.0.take() else {
+            return Poll::Pending;
+        };
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.0 = Some(work);
+        }
+        polled
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for Unfailing<F> {
+    fn drop(&mut self) {
+        // Without a runtime the program is ending.
+        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(work);
+        }
     }
 }
 
