@@ -14,7 +14,7 @@ use crate::nest::Nest;
 /// How long the process is killed again and again.
 const TIME: Duration = Duration::from_secs(12);
 /// Least time of any answer (`FLOOR` of the channels).
-const FLOOR: Duration = Duration::from_millis(15);
+const FLOOR: Duration = Duration::from_millis(30);
 /// How much later the quickest answer of one sort of token may come than that of another.
 const SLACK: Duration = Duration::from_millis(10);
 const CONFIG: &str = "[tokens]\nzone = \"tokens.example.com\"\n";

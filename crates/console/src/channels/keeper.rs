@@ -27,8 +27,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Touches that share a commit at most.
 const MAX_BATCH: usize = 512;
 /// From the beginning of one commit to that of the next, at least: a touch after a while of quiet is
-/// written at once, those of a flood share. Answers are held for longer anyway.
-const GATHER: Duration = Duration::from_millis(5);
+/// written at once, those of a flood share. Answers are held for twice as long anyway
+/// ([`super::FLOOR`]), which leaves the other half for the commit.
+const GATHER: Duration = Duration::from_millis(15);
 
 /// The Console with somebody who writes touches down.
 #[derive(Clone)]

@@ -52,7 +52,7 @@ pub(crate) use touch::common as touch_fields;
 use touch::{Keeper, Touches};
 
 /// How long after its arrival the earliest answer to a request leaves.
-pub const FLOOR: Duration = Duration::from_millis(15);
+pub const FLOOR: Duration = Duration::from_millis(30);
 /// How long an answer waits at most for its touch to be remembered. Remembering goes on.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
