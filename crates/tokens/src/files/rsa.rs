@@ -3,8 +3,12 @@
 //! The primes are searched here, not by the library's own generator: which numbers are prime never
 //! changes, so that a token's key comes out the same with every version of the library.
 
+use std::sync::LazyLock;
+
 use coalmine_core::settings::Fault;
 use coalmine_core::{Seed, Timestamp};
+use crypto_bigint::modular::{FixedMontyForm, FixedMontyParams};
+use crypto_bigint::{Odd, U1024};
 use crypto_primes::{Flavor, is_prime};
 use rsa::pkcs8::EncodePrivateKey as _;
 use rsa::traits::PublicKeyParts as _;
@@ -17,7 +21,9 @@ use super::der::{bits, context, integer, null, oid, pem, sequence, set, time, ut
 /// The exponent that everybody uses.
 const EXPONENT: u32 = 65_537;
 /// Bits of a prime: half of the modulus.
-const BITS: u32 = 1024;
+const BITS: u32 = U1024::BITS;
+/// Candidates are divided by the primes below this before anything dearer is tried.
+const MAX_DIVISOR: u32 = 1 << 16;
 const SHA256_WITH_RSA: &str = "1.2.840.113549.1.1.11";
 
 /// A key of 2048 bits.
@@ -99,16 +105,18 @@ impl Key {
 /// The next prime from where the dice point to, with both highest bits set, so that two of them
 /// make a modulus of full length, and one that [`EXPONENT`] doesn't divide minus one.
 fn prime(dice: &mut Dice) -> BoxedUint {
-    let small = small_primes();
     loop {
         let mut bytes = dice.bytes::<{ BITS as usize / 8 }>();
         bytes[0] |= 0xc0;
         bytes[BITS as usize / 8 - 1] |= 1;
-        let rests: Vec<u32> = small.iter().map(|prime| rest(&bytes, *prime)).collect();
+        let divisors: Vec<(u32, u32)> = DIVISORS
+            .iter()
+            .map(|prime| (*prime, rest(&bytes, *prime)))
+            .collect();
         // From a random start the next prime is some hundred steps away; ten thousand lack one
         // hardly ever, and then other dice are thrown.
         for step in (0..20_000_u32).step_by(2) {
-            let divided = small.iter().zip(&rests).any(|(prime, rest)| {
+            let divided = divisors.iter().any(|(prime, rest)| {
                 let sum = rest.wrapping_add(step) % prime;
                 // The last one is the exponent itself.
                 sum == 0 || (*prime == EXPONENT && sum == 1)
@@ -119,33 +127,54 @@ fn prime(dice: &mut Dice) -> BoxedUint {
             let Some(candidate) = plus(bytes, step) else {
                 break;
             };
-            let Ok(candidate) = BoxedUint::from_be_slice(&candidate, BITS) else {
+            let Ok(whole) = BoxedUint::from_be_slice(&candidate, BITS) else {
                 break;
             };
-            if is_prime(Flavor::Any, &candidate) {
-                return candidate;
+            if may_be_prime(&U1024::from_be_slice(&candidate)) && is_prime(Flavor::Any, &whole) {
+                return whole;
             }
         }
     }
 }
 
-/// Odd primes below 2,000, then the exponent.
-fn small_primes() -> Vec<u32> {
+/// Fermat's test to base two: primes pass it, and hardly any other number does. Its powers are
+/// doublings, which makes it the cheapest.
+fn may_be_prime(candidate: &U1024) -> bool {
+    let Some(odd) = Odd::new(*candidate).into_option() else {
+        return false;
+    };
+    let params = FixedMontyParams::new_vartime(odd);
+    let one = FixedMontyForm::one(&params);
+    let exponent = candidate.wrapping_sub(&U1024::ONE);
+    let power = (0..BITS).rev().fold(one, |power, bit| {
+        let square = power.square();
+        match exponent.bit_vartime(bit) {
+            true => square.double(),
+            false => square,
+        }
+    });
+    power == one
+}
+
+/// Odd primes below [`MAX_DIVISOR`], then the exponent.
+static DIVISORS: LazyLock<Vec<u32>> = LazyLock::new(|| {
     let mut primes: Vec<u32> = Vec::new();
-    for n in (3..2_000).step_by(2) {
-        if primes.iter().all(|prime| n % prime != 0) {
+    for n in (3..MAX_DIVISOR).step_by(2) {
+        let mut divisors = primes.iter().take_while(|prime| **prime < 256);
+        if divisors.all(|prime| n % prime != 0) {
             primes.push(n);
         }
     }
     primes.push(EXPONENT);
     primes
-}
+});
 
-fn rest(bytes: &[u8], of: u32) -> u32 {
+fn rest(bytes: &[u8; BITS as usize / 8], of: u32) -> u32 {
     let of = u64::from(of);
-    let rest = bytes
-        .iter()
-        .fold(0_u64, |rest, byte| ((rest << 8) | u64::from(*byte)) % of);
+    let (words, _) = bytes.as_chunks::<4>();
+    let rest = words.iter().fold(0_u64, |rest, word| {
+        ((rest << 32) | u64::from(u32::from_be_bytes(*word))) % of
+    });
     u32::try_from(rest).unwrap_or(0)
 }
 
@@ -191,7 +220,26 @@ mod tests {
         assert_eq!(plus([0, 0xff, 0xff], 3), Some([1, 0, 2]));
         assert_eq!(plus([0, 0, 1], 0x0102), Some([0, 1, 3]));
         assert_eq!(plus([0xff, 0xff], 1), None);
-        assert_eq!(rest(&[1, 0], 7), 4);
-        assert_eq!(small_primes()[..4], [3, 5, 7, 11]);
+    }
+
+    #[test]
+    fn numbers_are_divided_and_tested() {
+        let mut bytes = [0; BITS as usize / 8];
+        bytes[BITS as usize / 8 - 5] = 1;
+        assert_eq!((rest(&bytes, 7), rest(&bytes, EXPONENT)), (4, 1));
+        assert_eq!(DIVISORS[..5], [3, 5, 7, 11, 13]);
+        // As many as there are below 65,536 but for two, and the exponent.
+        assert_eq!((DIVISORS.len(), DIVISORS.last()), (6_542, Some(&EXPONENT)));
+        for (number, passes) in [
+            (65_537, true),
+            (65_539, true),
+            (65_541, false),
+            (65_535, false),
+            (4, false),
+            // The least that passes and isn't prime.
+            (341, true),
+        ] {
+            assert_eq!(may_be_prime(&U1024::from_u32(number)), passes, "{number}");
+        }
     }
 }
