@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use coalmine_console::channels::{CertificateOrigin, CertificateState, Others};
@@ -38,6 +40,9 @@ pub struct Options {
     pub console: Option<SocketAddr>,
 }
 
+/// How long the end waits for work that can't be broken off.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -70,6 +75,8 @@ pub fn up(folder: &Folder, options: &Options) -> Result<()> {
         shift,
         options.port_shift.is_none(),
     )));
+    // What a cloud was being asked is waited for no longer.
+    runtime.shutdown_timeout(LAST_WAIT);
     drop(lock);
     outcome
 }
@@ -156,7 +163,14 @@ async fn run(
             changed = certificates.changed() => changed,
         };
         match changed {
-            Ok(()) => folder.announce(&announcement(config, &console, &sensor))?,
+            // What runs goes on; the file is for those who look.
+            Ok(()) => {
+                let announced = folder.announce(&announcement(config, &console, &sensor));
+                if let Err(error) = announced {
+                    let error = format!("{error:#}");
+                    tracing::warn!(error, "run.json still shows the certificates of before");
+                }
+            }
             // That channel is off.
             Err(_) => {
                 stop.await;
@@ -164,7 +178,12 @@ async fn run(
             }
         }
     }
-    terminal::line("Stopping: open conversations end, what was seen is kept.");
+    // Whoever read this may have gone; stopping goes on.
+    let mut out = std::io::stdout();
+    let _ = writeln!(
+        out,
+        "Stopping: open conversations end, what was seen is kept."
+    );
     sensor.stop().await;
     console.stop().await;
     Ok(())
