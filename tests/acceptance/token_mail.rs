@@ -1,6 +1,7 @@
 //! Mails in mailboxes: made through the documented endpoints, put by IMAP into a real server's
 //! mailboxes, read there by a real client, and touched.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -507,7 +508,7 @@ print(json.dumps(said))"
 }
 
 #[test]
-fn a_mail_that_waited_while_the_program_ended_is_seen_to_after_the_next_start() {
+fn a_mail_that_waited_while_the_program_or_its_server_was_away_is_put_there_later() {
     // A server that takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
@@ -535,11 +536,47 @@ fn a_mail_that_waited_while_the_program_ended_is_seen_to_after_the_next_start() 
         (status != waiting).then_some(status)
     });
     assert_eq!(status, Some(failed));
-    let token = token(&nest);
+    let away = token(&nest);
     let refused = format!("127.0.0.1:{port}: Connection refused (os error 111)");
     assert_eq!(
-        (&token["state"], &token["placement_error"]),
+        (&away["state"], &away["placement_error"]),
         (&json!("local"), &json!(refused))
     );
-    assert_eq!(token.get("placement_pending"), None);
+    // It isn't given up.
+    assert_eq!(away["placement_pending"], true);
+    let dir = nest.kill();
+    let back = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let server = std::thread::spawn(move || take_mail(&back));
+    let nest = Nest::start_in(dir, &config);
+    let there = await_some(|| Some(token(&nest)).filter(|token| token["state"] == "connected"));
+    let there = there.expect("the mail is put where it waited to be put");
+    for gone in ["placement_error", "placement_pending"] {
+        assert_eq!(there.get(gone), None);
+    }
+    let done = json!({"result": "success", "successful": 1, "failed": 0, "total": 1});
+    assert_eq!(nest.api("canarytoken/office365/status"), done);
+    assert!(server.join().unwrap().contains("Subject: "));
+}
+
+/// An IMAP server (RFC 3501) that takes one mail from whomever; the mail.
+fn take_mail(listener: &std::net::TcpListener) -> String {
+    let (stream, _) = listener.accept().unwrap();
+    let mut peer = BufReader::new(stream);
+    let mut mail = Vec::new();
+    peer.get_mut().write_all(b"* OK ready\r\n").unwrap();
+    loop {
+        let mut line = String::new();
+        if peer.read_line(&mut line).unwrap() == 0 {
+            return String::from_utf8(mail).unwrap();
+        }
+        let tag = line.split(' ').next().unwrap().to_owned();
+        if let Some((_, length)) = line.trim_end().trim_end_matches('}').rsplit_once('{') {
+            peer.get_mut().write_all(b"+ go on\r\n").unwrap();
+            mail = vec![0; length.parse().unwrap()];
+            peer.read_exact(&mut mail).unwrap();
+            peer.read_line(&mut String::new()).unwrap();
+        }
+        let done = format!("{tag} OK done\r\n");
+        peer.get_mut().write_all(done.as_bytes()).unwrap();
+    }
 }

@@ -142,6 +142,7 @@ fn console(dir: &std::path::Path) -> Result<Shared, Failure> {
         config,
         changes,
         probes: Default::default(),
+        placing: Default::default(),
         stop: tokio::sync::watch::Sender::new(false),
     }))
 }

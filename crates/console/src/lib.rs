@@ -47,6 +47,8 @@ pub struct Console {
     pub changes: watch::Sender<i64>,
     /// Names by which the tokens' zones are tested.
     pub probes: channels::Probes,
+    /// Whoever puts mails into mailboxes now.
+    pub placing: mailboxes::Placing,
     /// True once the Console is to end; answers that have no end of their own end with it.
     pub stop: watch::Sender<bool>,
 }

@@ -2,18 +2,20 @@
 //! behind [`Mailboxes`].
 //!
 //! *Invariant:* whether a mail waits to be put somewhere stands in its token, so that what was
-//! interrupted goes on at the next start.
+//! interrupted, or found its server away, goes on later.
 
 mod imap;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
 use coalmine_core::{Timestamp, TokenId};
 use coalmine_store::StoreError;
 use coalmine_store::tokens::{TokenFilter, TokenRow};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use crate::{ConsoleConfig, Shared, now};
 
@@ -26,12 +28,18 @@ pub const KINDS: &[&str] = &["gmail", "office365mail"];
 pub const STATE: &str = "state";
 /// Field that says where it was put.
 pub const PLACEMENT: &str = "placement";
-/// Field that says why it could not be put there.
+/// Field that says why it could not be put there, yet or at all.
 pub const PROBLEM: &str = "placement_error";
 /// Field that is true while it waits to be put there.
 pub const PENDING: &str = "placement_pending";
-/// Most tokens looked through for interrupted work at a start.
+/// Most tokens looked through for mails that wait.
 const MAX_RESUMED: usize = 20_000;
+/// How often those that wait are tried again.
+const AGAIN: Duration = Duration::from_mins(10);
+
+/// Held by whoever puts mails anywhere, so that none is put there twice.
+#[derive(Debug, Default)]
+pub struct Placing(Mutex<()>);
 
 /// Somebody's mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +106,7 @@ pub fn reached(config: &ConsoleConfig, address: &str) -> bool {
 
 /// Puts the mails of these tokens into their mailboxes, where they wait for it.
 pub async fn place(console: Shared, tokens: Vec<TokenId>) {
+    let _alone = console.placing.0.lock().await;
     let ways = ways(&console.config);
     // What can't be reached now would hold up each mail as long as the first.
     let mut down: Vec<Option<Problem>> = vec![None; ways.len()];
@@ -112,20 +121,26 @@ pub async fn place(console: Shared, tokens: Vec<TokenId>) {
     }
 }
 
-/// Goes on with what an earlier run was interrupted at.
+/// Goes on with what an earlier run was interrupted at, and tries again what found its server away.
 pub async fn resume(console: Shared) {
-    for kind in KINDS {
-        let filter = TokenFilter {
-            kind: Some((*kind).to_owned()),
-            ..TokenFilter::default()
-        };
-        match console.store.tokens().page(filter, None, MAX_RESUMED).await {
-            Ok(page) => {
-                let waiting = page.tokens.into_iter().filter(is_pending);
-                place(console.clone(), waiting.map(|token| token.id).collect()).await;
+    loop {
+        for kind in KINDS {
+            let filter = TokenFilter {
+                kind: Some((*kind).to_owned()),
+                ..TokenFilter::default()
+            };
+            match console.store.tokens().page(filter, None, MAX_RESUMED).await {
+                Ok(page) => {
+                    let waiting = page.tokens.into_iter().filter(is_pending);
+                    place(console.clone(), waiting.map(|token| token.id).collect()).await;
+                }
+                Err(error) => tracing::error!(%error, "tokens whose mails wait could not be read"),
             }
-            Err(error) => tracing::error!(%error, "tokens whose mails wait could not be read"),
         }
+        if ways(&console.config).is_empty() {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 
@@ -146,6 +161,7 @@ async fn place_one(
     };
     let mut fields = token.fields.clone();
     fields.remove(PENDING);
+    fields.remove(PROBLEM);
     let placed = match (address(&token), mail(&token)) {
         (Some(address), Some(mail)) => match way(ways, address) {
             Some(n) => at(ways, down, n, address, mail).await,
@@ -166,8 +182,18 @@ async fn place_one(
             );
         }
         Err(problem) => {
+            match &problem {
+                // Said once for all of its mailboxes.
+                Problem::Server(_) => drop(fields.insert(PENDING.to_owned(), true.into())),
+                Problem::Mailbox(_) => {
+                    tracing::warn!(token = %id, %problem, "a mail could not be put into its mailbox");
+                }
+            }
             fields.insert(PROBLEM.to_owned(), problem.to_string().into());
         }
+    }
+    if fields == token.fields {
+        return Ok(());
     }
     // Gone meanwhile: its mail stays where it is.
     match tokens.set_fields(id, &token.params, &fields).await {

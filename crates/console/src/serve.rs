@@ -147,6 +147,7 @@ pub async fn start(
         config,
         changes: watch::Sender::new(updated_id),
         probes: channels::Probes::default(),
+        placing: Default::default(),
         stop: watch::Sender::new(false),
     });
     let stopping = console.stop.subscribe();

@@ -230,7 +230,12 @@ async fn answer(api: &Api, parts: &Parts, body: Body) -> Result<Answer, ApiError
             .collect(),
         console: Arc::clone(&api.console),
     };
-    (endpoint.run)(ask).await
+    // On a task of its own, so that a client that goes away leaves nothing half done.
+    let run = tokio::spawn((endpoint.run)(ask));
+    run.await.unwrap_or_else(|error| {
+        tracing::error!(path, %error, "an endpoint broke off");
+        Err(ApiError::internal())
+    })
 }
 
 /// The endpoint at `path` that takes `method`.

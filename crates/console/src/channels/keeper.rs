@@ -197,6 +197,7 @@ mod tests {
             config,
             changes,
             probes: Probes::default(),
+            placing: Default::default(),
             stop: watch::Sender::new(false),
         });
         let id: TokenId = WEB.parse().unwrap();

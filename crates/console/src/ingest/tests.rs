@@ -38,6 +38,7 @@ pub(crate) fn console() -> (tempfile::TempDir, Shared) {
         config,
         changes: watch::channel(0).0,
         probes: crate::channels::Probes::default(),
+        placing: Default::default(),
         stop: watch::Sender::new(false),
     };
     (dir, Arc::new(console))

@@ -36,6 +36,8 @@ use super::{Mail, Mailbox, Mailboxes, Problem};
 const MAX_CONNECT: Duration = Duration::from_secs(10);
 /// Longest conversation after that.
 const MAX_CONVERSATION: Duration = Duration::from_secs(30);
+/// For the good-bye after it.
+const MAX_GOODBYE: Duration = Duration::from_secs(2);
 /// Longest response, in bytes, literals included.
 const MAX_RESPONSE: u32 = 64 * 1024;
 /// Most bytes taken from a server in one conversation.
@@ -107,17 +109,12 @@ impl fmt::Debug for Password {
 }
 
 impl Password {
-    fn read(&self) -> Result<String, Problem> {
+    fn read(&self) -> Result<String, String> {
         let path = match self {
             Self::Text(text) => return Ok(text.clone()),
             Self::File(path) => path,
         };
-        let unreadable = |cause| {
-            Problem::Server(format!(
-                "the file {} can't be read: {cause}",
-                path.display()
-            ))
-        };
+        let unreadable = |cause| format!("the file {} can't be read: {cause}", path.display());
         let mut file = std::fs::File::open(path)
             .map_err(unreadable)?
             .take(MAX_PASSWORD);
@@ -170,9 +167,7 @@ impl Mailboxes for ImapServer {
                     }
                 }
             };
-            timeout(MAX_CONVERSATION, talk)
-                .await
-                .map_err(|_| slow("was not done"))??;
+            talk.await?;
             Ok(self.folder.clone())
         }
         .boxed()
@@ -237,6 +232,23 @@ impl ImapServer {
             tags: 0,
             answer: None,
         };
+        timeout(MAX_CONVERSATION, self.deliver(&mut talk, mailbox, mail))
+            .await
+            .map_err(|_| Problem::Server(format!("{}: was not done in time", self.name())))??;
+        // The mail is there whatever comes now.
+        let _ = timeout(MAX_GOODBYE, talk.run(CommandBody::Logout)).await;
+        Ok(())
+    }
+
+    async fn deliver<S>(
+        &self,
+        talk: &mut Conversation<S>,
+        mailbox: &ImapMailbox,
+        mail: Mail<'_>,
+    ) -> Result<(), Problem>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+    {
         talk.greeting().await?;
         talk.log_in(self, mailbox).await?;
         let append = || {
@@ -263,8 +275,6 @@ impl ImapServer {
                 talk.expect(append()?, refused).await?;
             }
         }
-        // The mail is there whatever comes now.
-        let _ = talk.run(CommandBody::Logout).await;
         Ok(())
     }
 }
@@ -318,10 +328,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     async fn log_in(&mut self, server: &ImapServer, mailbox: &ImapMailbox) -> Result<(), Problem> {
         let refused = |said: String| Problem::Mailbox(format!("login refused: {said}"));
         let body = match (&mailbox.password, &server.master) {
-            (Some(password), _) => CommandBody::login(mailbox.user.clone(), password.read()?)
-                .map_err(|_| Problem::Mailbox("its user name or password has a NUL".to_owned()))?,
+            (Some(password), _) => {
+                let password = password.read().map_err(Problem::Mailbox)?;
+                CommandBody::login(mailbox.user.clone(), password).map_err(|_| {
+                    Problem::Mailbox("its user name or password has a NUL".to_owned())
+                })?
+            }
             (None, Some(master)) => {
-                let password = master.password.read()?;
+                let password = master.password.read().map_err(Problem::Server)?;
                 let words = [&*mailbox.user, &*master.user, &*password];
                 self.answer = Some(words.join("\0").into_bytes());
                 CommandBody::authenticate(AuthMechanism::Plain)

@@ -71,6 +71,7 @@ impl Bench {
             },
             changes: watch::channel(0).0,
             probes: crate::channels::Probes::default(),
+            placing: Default::default(),
             stop: watch::Sender::new(false),
         });
         let app = router(Arc::clone(&console));

@@ -224,6 +224,7 @@ impl Bench {
             config: config(dir.path()),
             changes: watch::Sender::new(0),
             probes: Default::default(),
+            placing: Default::default(),
             stop: watch::Sender::new(false),
         });
         let mut bench = Self {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Write as _};
 use std::sync::Arc;
 
-use coalmine_core::TokenId;
+use coalmine_core::{TokenId, TokenKind};
 use coalmine_store::flocks::DEFAULT;
 use coalmine_store::tokens::TokenRow;
 use serde::{Deserialize, Serialize};
@@ -307,27 +307,47 @@ async fn create(
     }
     let settings = ask.console.store.settings();
     let template: Option<Template> = settings.get(&key("template", kind, &flock)).await?;
-    let tokens = ask.console.store.tokens();
     let mut made = Vec::new();
     let mut shown = Vec::new();
+    let mut outcome = Ok(());
     for mailbox in boxes {
-        let params = params(&mailbox, template.as_ref());
-        let memo = format!("Mail in {}", mailbox.address);
-        let files = BTreeMap::new();
-        let token = mint::remember(&ask, token_kind, memo, &flock, params, files, None).await?;
-        let reached = mailboxes::reached(config, &mailbox.address);
-        if reached {
-            let mut fields = token.fields.clone();
-            fields.insert(PENDING.to_owned(), true.into());
-            tokens.set_fields(&token.id, &token.params, &fields).await?;
+        match make(&ask, token_kind, &flock, &mailbox, template.as_ref()).await {
+            Ok(token) => {
+                shown.push(json!({"canarytoken": token.as_str(), "email": mailbox.address}));
+                made.push(token);
+            }
+            Err(error) => {
+                outcome = Err(error);
+                break;
+            }
         }
-        shown.push(json!({"canarytoken": token.id.as_str(), "email": mailbox.address}));
-        made.push(token.id);
     }
+    // Those that are made count, whatever became of the others.
     let batch: Vec<&str> = made.iter().map(TokenId::as_str).collect();
     settings.put(&key("batch", kind, &flock), &batch).await?;
     tokio::spawn(mailboxes::place(Arc::clone(&ask.console), made));
+    outcome?;
     Ok(Answer::success(json!({"canarytokens": shown})))
+}
+
+/// Makes the token of a mailbox; its mail waits to be put there, where that can be.
+async fn make(
+    ask: &Ask,
+    kind: &'static TokenKind,
+    flock: &str,
+    mailbox: &Mailbox,
+    template: Option<&Template>,
+) -> Result<TokenId, ApiError> {
+    let params = params(mailbox, template);
+    let memo = format!("Mail in {}", mailbox.address);
+    let token = mint::remember(ask, kind, memo, flock, params, BTreeMap::new(), None).await?;
+    if mailboxes::reached(&ask.console.config, &mailbox.address) {
+        let mut fields = token.fields.clone();
+        fields.insert(PENDING.to_owned(), true.into());
+        let tokens = ask.console.store.tokens();
+        tokens.set_fields(&token.id, &token.params, &fields).await?;
+    }
+    Ok(token.id)
 }
 
 async fn save(ask: Ask, kind: &str) -> Result<Answer, ApiError> {
@@ -393,11 +413,11 @@ async fn show(ask: &Ask, kind: &str, flock: &str, template: Template) -> Result<
 async fn status(ask: Ask, kind: &str) -> Result<Answer, ApiError> {
     let flock = flock(&ask).await?;
     let batch = batch(&ask, kind, &flock).await?;
-    let pending = batch.iter().filter(|t| mailboxes::is_pending(t)).count();
-    let failed = batch
-        .iter()
-        .filter(|t| t.fields.contains_key(PROBLEM))
-        .count();
+    let failed = |token: &&TokenRow| token.fields.contains_key(PROBLEM);
+    // One that failed may wait to be tried again.
+    let waits = |token: &&TokenRow| mailboxes::is_pending(token) && !failed(token);
+    let pending = batch.iter().filter(waits).count();
+    let failed = batch.iter().filter(failed).count();
     let successful = batch.len().saturating_sub(pending).saturating_sub(failed);
     Ok(Answer::success(
         json!({"failed": failed, "successful": successful, "total": batch.len()}),
