@@ -26,8 +26,6 @@ use crate::terminal::{self, Colours, safe};
 
 /// Longest all questions to zones above ours may take together.
 const MAX_PARENTS: Duration = Duration::from_secs(20);
-/// Domains of the owner's own that are tested; more are only listed.
-const MAX_ZONES: usize = 25;
 
 /// What the command line says.
 #[derive(Clone, Copy, Debug)]
@@ -124,9 +122,8 @@ impl Check<'_> {
         let Some(listens) = plan.listens else {
             return Ok(());
         };
-        let tested = zones.get(..MAX_ZONES).unwrap_or(zones);
         let local = SocketAddr::new(local(listens.ip()), listens.port());
-        for zone in tested {
+        for zone in zones {
             let udp = self.trial(zone, |question| ask::udp(local, question))?;
             tell(findings::channel(plan, zone, local, "udp", &udp));
             let tcp = self.trial(zone, |question| ask::tcp(local, question))?;
@@ -138,7 +135,7 @@ impl Check<'_> {
         let end = Instant::now() + MAX_PARENTS;
         let network = parent::Network { resolver: self.at };
         let mut resolved = false;
-        for zone in tested {
+        for zone in zones {
             let trial = self.resolve(zone)?;
             let answered = trial.heard.is_ok();
             resolved |= !trial.arrivals.is_empty();

@@ -93,6 +93,11 @@ struct Kept {
 }
 
 impl Authority {
+    /// Where it says what it offers.
+    pub fn directory(&self) -> &str {
+        &self.settings.directory
+    }
+
     /// That of `settings`; the account is kept in `dir`.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ use crate::{ConsoleError, setup};
 
 /// How often what is due is looked for.
 const LOOK: Duration = Duration::from_secs(2);
-/// Most domains that certificates are asked for.
-const MAX_DOMAINS: usize = 20;
+/// Most domains that certificates are asked for: the zone and as many as the API takes.
+const MAX_DOMAINS: usize = 101;
 /// Most orders for one domain within a day, also those that succeed and those before a restart.
 const MAX_ORDERS_A_DAY: usize = 5;
 /// Longest wait that an authority can ask for, in seconds.
@@ -28,6 +28,9 @@ const MAX_RETRY_AFTER: i64 = 7 * DAY;
 /// Waits after the first failure in a row, the second and so on, in seconds.
 const BACK_OFF: &[i64] = &[30 * 60, 2 * 3600, 6 * 3600, 12 * 3600, DAY];
 const DAY: i64 = 86_400;
+
+/// First and last moment of a certificate, where there is one.
+type Life = Option<(Timestamp, Timestamp)>;
 
 /// What is asked for, and what came of it.
 #[derive(Debug)]
@@ -51,6 +54,9 @@ struct Page {
     orders: Vec<i64>,
     /// Before when the authority doesn't want to be asked.
     not_before: i64,
+    /// Directory of the authority whose certificate is there; empty where that was not kept.
+    #[serde(default)]
+    issued_by: String,
     /// Failures in a row since the start, and when to try again.
     #[serde(skip)]
     failures: usize,
@@ -61,7 +67,7 @@ struct Page {
 impl Page {
     /// When to order: at once without a certificate, at two thirds of the `life` of the one there
     /// is, and never before all that bounds us allows it.
-    fn due(&self, life: Option<(Timestamp, Timestamp)>) -> i64 {
+    fn due(&self, life: Life) -> i64 {
         let wanted = match life {
             None => 0,
             Some((from, until)) => {
@@ -78,6 +84,12 @@ impl Page {
         wanted.max(allowed).max(self.back_off).max(self.not_before)
     }
 
+    /// The `life` of the certificate there is, unless it's another authority's: that one is shown
+    /// until there is a new one, and counts as none.
+    fn own(&self, life: Life, authority: &str) -> Life {
+        life.filter(|_| self.issued_by.is_empty() || self.issued_by == authority)
+    }
+
     fn ordered(&mut self, now: i64) {
         // Those of the future are of a clock that was wrong.
         self.orders
@@ -92,7 +104,8 @@ impl Page {
         self.not_before = not_before.min(now.saturating_add(MAX_RETRY_AFTER));
     }
 
-    fn succeeded(&mut self) {
+    fn succeeded(&mut self, authority: &str) {
+        authority.clone_into(&mut self.issued_by);
         self.failures = 0;
         self.back_off = 0;
         self.not_before = 0;
@@ -144,6 +157,7 @@ impl Orders {
                 }
                 let life = self.certificates.life(&domain);
                 let page = self.book.0.entry(domain.clone()).or_default();
+                let life = page.own(life, self.authority.directory());
                 if page.due(life) <= crate::now().secs() {
                     self.order(&domain).await;
                 }
@@ -184,7 +198,7 @@ impl Orders {
         let page = self.book.0.entry(domain.to_owned()).or_default();
         match issued {
             Ok(entry) => {
-                page.succeeded();
+                page.succeeded(self.authority.directory());
                 tracing::info!(domain, "the HTTPS channel has a new certificate");
                 self.certificates.issued(domain, entry);
             }
@@ -236,6 +250,8 @@ fn is_domain(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    const US: &str = "https://acme.example/directory";
+
     fn life(from: i64, until: i64) -> Option<(Timestamp, Timestamp)> {
         Some((Timestamp::from_secs(from), Timestamp::from_secs(until)))
     }
@@ -268,7 +284,7 @@ mod tests {
             let within = times.iter().filter(|at| day.contains(*at)).count();
             assert!(within <= MAX_ORDERS_A_DAY, "{within} in a day");
         }
-        page.succeeded();
+        page.succeeded(US);
         assert!(
             page.due(None) < now,
             "the next one is a first failure again"
@@ -288,6 +304,20 @@ mod tests {
     }
 
     #[test]
+    fn the_certificate_of_another_authority_counts_as_none() {
+        let mut page = Page::default();
+        let there = life(0, 90 * DAY);
+        assert_eq!(page.own(there, US), there, "from before this was kept");
+        page.succeeded("https://staging.example/directory");
+        assert_eq!(page.own(there, US), None);
+        page.succeeded(US);
+        assert_eq!((page.own(there, US), page.own(None, US)), (there, None));
+        let old = r#"{"t.example":{"orders":[5],"not_before":7}}"#;
+        let book: Book = serde_json::from_str(old).unwrap();
+        assert_eq!(book.0["t.example"].orders, [5]);
+    }
+
+    #[test]
     fn restarts_and_short_lives_do_not_make_us_hammer() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("orders.json");
@@ -296,7 +326,7 @@ mod tests {
         for at in [10, 20, 30, 40, 50] {
             assert!(page.due(life(0, 3)) <= at, "five may be made");
             page.ordered(at);
-            page.succeeded();
+            page.succeeded(US);
         }
         save(&file, &book).unwrap();
         let mut book: Book = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
