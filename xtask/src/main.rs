@@ -99,9 +99,7 @@ fn ci() -> Result<()> {
     step("build", || cargo(&[tests, &["--no-run"]].concat()))?;
     step("docs", || compared("docs", DOCS, true))?;
     step("golden", || compared("golden", GOLDEN, true))?;
-    step("tests", || {
-        run(command(tests).env("COALMINE_BIN", built()))
-    })?;
+    step("tests", || run(command(tests).env("COALMINE_BIN", built())))?;
     step("fuzz", || fuzz::run(&root(), FUZZ_SECONDS, &[]))?;
     println!("\nEverything holds ({} s).", begun.elapsed().as_secs());
     Ok(())

@@ -286,7 +286,12 @@ fn create(
                 token.canarytoken
             );
         };
-        write(out, bytes)?;
+        write(out, bytes).with_context(|| {
+            format!(
+                "the token is made all the same: `coalmine tokens download {}` saves its file",
+                token.canarytoken
+            )
+        })?;
     }
     if json {
         terminal::line(&serde_json::to_string(&token)?);
@@ -355,7 +360,19 @@ fn describe(token: &Token, known: Option<&TokenKind>) -> String {
         ("url", token.url.clone()),
         ("hostname", token.hostname.clone()),
     ];
-    if let Some(Reach::Local(limits)) = known.map(|known| known.reach) {
+    let waits = token.more.get("placement_pending") == Some(&true.into());
+    if let Some(problem) = more("placement_error") {
+        let then = if waits { "; it is tried again" } else { "" };
+        rows.push((
+            "mail",
+            format!("not in its mailbox: {}{then}", safe(problem)),
+        ));
+    }
+    // What holds without an account isn't true of one that was made with it.
+    let connected = more("integration") == Some("connected");
+    if let Some(Reach::Local(limits)) = known.map(|known| known.reach)
+        && !connected
+    {
         rows.push(("mind", limits.to_owned()));
     }
     rows.iter()
@@ -425,6 +442,9 @@ fn set_enabled(client: &Client, ids: &[String], enabled: bool) -> Result<()> {
     Ok(())
 }
 
+/// What the API says of a token whose incidents would be left without it.
+const KEPT: &str = "Could not delete Canarydrop";
+
 fn delete(client: &Client, ids: &[String], with_incidents: bool, yes: bool) -> Result<ExitCode> {
     let tokens = find::all(client, ids)?;
     if !yes {
@@ -457,7 +477,7 @@ fn delete(client: &Client, ids: &[String], with_incidents: bool, yes: bool) -> R
     for token in &tokens {
         let deleted = client.delete_token(&token.canarytoken, with_incidents);
         deleted.map_err(|error| match error {
-            ClientError::Refused(_) if !with_incidents && token.triggered_count > 0 => {
+            ClientError::Refused(why) if !with_incidents && why == KEPT => {
                 anyhow::anyhow!(
                     "{} has incidents: --with-incidents deletes them too; `coalmine tokens disable` keeps all and stops its alerts",
                     named(token)
