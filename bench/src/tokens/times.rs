@@ -24,7 +24,7 @@ const ONE_PERCENT: f64 = 1.628;
 const CLASSES: [&str; 3] = ["known", "unknown", "disabled"];
 
 /// Prints the distributions for both channels; `each` answers of each class. `first` is the number of
-/// the first of two tokens, for HTTP and DNS, that this may disable.
+/// the first of four tokens, for HTTP and DNS in turn; two of them are disabled meanwhile.
 pub async fn run(program: &Program, first: usize, each: usize) -> Result<()> {
     say("| channel | token | answers | 1 % ms | median ms | 99 % ms | worst ms |");
     say("|---|---|---|---|---|---|---|");
@@ -33,12 +33,17 @@ pub async fn run(program: &Program, first: usize, each: usize) -> Result<()> {
         // Two further on is another of its kind; millions further on there is none.
         let disabled = fill::id(known + 2);
         let form = [("canarytoken", None, disabled.to_string().into_bytes())];
-        let done = program.post("canarytoken/disable", &form)?;
-        if done["result"] != "success" {
-            bail!("{done}");
-        }
+        let switch = |what: &str| match program.post(&format!("canarytoken/{what}"), &form)? {
+            done if done["result"] == "success" => Ok(()),
+            refused => bail!("{refused}"),
+        };
+        switch("disable")?;
         let target = program.channel(channel)?;
-        let ids = [fill::id(known), fill::id(known + (1 << 40)), disabled];
+        let ids = [
+            fill::id(known),
+            fill::id(known + (1 << 40)),
+            disabled.clone(),
+        ];
         let clients: Vec<_> = (0..CLIENTS)
             .map(|client| tokio::spawn(ask(channel, target, ids.clone(), client, each / CLIENTS)))
             .collect();
@@ -48,6 +53,7 @@ pub async fn run(program: &Program, first: usize, each: usize) -> Result<()> {
                 all.extend(one);
             }
         }
+        switch("enable")?;
         for (class, times) in CLASSES.iter().zip(&mut times) {
             times.sort_unstable();
             let at = |part: f64| {
