@@ -13,6 +13,7 @@ use lru::LruCache;
 use serde::Deserialize;
 
 use super::{At, Client, answer, assets, password};
+use crate::api::auth::network;
 use crate::now;
 
 /// The cookie that a session is known by.
@@ -60,36 +61,28 @@ impl Default for Throttle {
 }
 
 impl Throttle {
-    /// How long this source must still wait; everybody else is slowed down by the second value.
-    pub fn wait(&self, source: IpAddr, now: Timestamp) -> (Duration, Duration) {
+    /// An attempt of this source begins. `Err` says how long it must still wait; `Ok` how much
+    /// everybody is slowed down. It counts as failed until it has succeeded: of many that are
+    /// made at once, each sees those before it.
+    fn begin(&self, source: IpAddr, now: Timestamp) -> Result<Duration, Duration> {
+        let source = network(source);
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = failures
+        let (count, quiet) = failures
             .by_source
             .get(&source)
-            .map_or(Duration::ZERO, |(count, last)| {
-                let exponent = count.saturating_sub(FREE_FAILURES);
-                if exponent == 0 {
-                    return Duration::ZERO;
-                }
-                let wait = Duration::from_secs(1u64.checked_shl(exponent).unwrap_or(u64::MAX));
-                wait.min(MAX_WAIT).saturating_sub(now.since(*last))
+            .map_or((0, Duration::MAX), |(count, last)| {
+                (*count, now.since(*last))
             });
-        let busy = failures.minute == now.secs().div_euclid(60)
-            && failures.in_minute > MAX_FAILURES_A_MINUTE;
-        (own, if busy { SLOW_DOWN } else { Duration::ZERO })
-    }
-
-    /// An attempt of this source failed.
-    pub fn failed(&self, source: IpAddr, now: Timestamp) {
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.by_source.get(&source).map_or(0, |(count, last)| {
-            // Forgotten after a quiet while.
-            if now.since(*last) > MAX_WAIT.saturating_mul(2) {
-                0
-            } else {
-                *count
-            }
-        });
+        let wait = own_wait(count).saturating_sub(quiet);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        // Forgotten after a quiet while.
+        let count = if quiet > MAX_WAIT.saturating_mul(2) {
+            0
+        } else {
+            count
+        };
         failures
             .by_source
             .put(source, (count.saturating_add(1), now));
@@ -98,13 +91,26 @@ impl Throttle {
             failures.minute = minute;
             failures.in_minute = 0;
         }
+        let busy = failures.in_minute > MAX_FAILURES_A_MINUTE;
         failures.in_minute = failures.in_minute.saturating_add(1);
+        Ok(if busy { SLOW_DOWN } else { Duration::ZERO })
     }
 
-    /// An attempt of this source succeeded.
-    pub fn succeeded(&self, source: IpAddr) {
+    /// The attempt that this source began at `begun` succeeded: its failures are forgotten.
+    fn succeeded(&self, source: IpAddr, begun: Timestamp) {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.by_source.pop(&source);
+        failures.by_source.pop(&network(source));
+        if failures.minute == begun.secs().div_euclid(60) {
+            failures.in_minute = failures.in_minute.saturating_sub(1);
+        }
+    }
+}
+
+/// How long a source waits that has failed so often.
+fn own_wait(failures: u32) -> Duration {
+    match failures.saturating_sub(FREE_FAILURES) {
+        0 => Duration::ZERO,
+        more => Duration::from_secs(1u64.checked_shl(more).unwrap_or(u64::MAX)).min(MAX_WAIT),
     }
 }
 
@@ -225,14 +231,14 @@ pub(super) async fn sign_in(
             "The form was open for too long, or the browser keeps no cookies. Try again.",
         );
     }
-    let (wait, slow) = at.throttle.wait(source, now());
-    if !wait.is_zero() {
+    let begun = now();
+    let Ok(slow) = at.throttle.begin(source, begun) else {
         return draw(
             StatusCode::TOO_MANY_REQUESTS,
             &form.next,
             "Too many failed attempts from your address. Wait some minutes, then try again.",
         );
-    }
+    };
     tokio::time::sleep(slow).await;
     let users = at.console.store.users();
     let user = match users.get(&form.username).await {
@@ -242,10 +248,10 @@ pub(super) async fn sign_in(
     let stored = user.as_ref().map(|user| user.password_hash.as_str());
     let right = password::verify(&form.password, stored).await;
     let Some(user) = user.filter(|_| right) else {
-        at.throttle.failed(source, now());
+        tracing::warn!(%source, "a sign-in failed");
         return draw(StatusCode::FORBIDDEN, &form.next, WRONG);
     };
-    at.throttle.succeeded(source);
+    at.throttle.succeeded(source, begun);
     let (secret, csrf) = (password::random(), password::random());
     let begun = now();
     let _ = users.purge_sessions(begun).await;
@@ -333,18 +339,18 @@ pub(super) async fn change_password(
             "The new password needs 12 to 200 characters.",
         );
     }
-    let (wait, slow) = at.throttle.wait(source, now());
-    if !wait.is_zero() {
+    let begun = now();
+    let Ok(slow) = at.throttle.begin(source, begun) else {
         return answer::refusal(
             StatusCode::TOO_MANY_REQUESTS,
             "Too many failed attempts. Wait some minutes, then try again.",
         );
-    }
+    };
     tokio::time::sleep(slow).await;
     if !password::verify(&form.current, Some(&session.user.password_hash)).await {
-        at.throttle.failed(source, now());
         return answer::refusal(StatusCode::FORBIDDEN, "The present password is wrong.");
     }
+    at.throttle.succeeded(source, begun);
     let Some(hash) = password::hash(&form.fresh).await else {
         return answer::refusal(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -384,31 +390,69 @@ pub(super) async fn change_password(
 mod tests {
     use super::*;
 
+    /// Fails until it must wait; how often, and how long it must wait.
+    fn exhaust(throttle: &Throttle, source: IpAddr, now: Timestamp) -> (u32, Duration) {
+        let mut times = 0;
+        loop {
+            match throttle.begin(source, now) {
+                Ok(_) => times += 1,
+                Err(wait) => return (times, wait),
+            }
+        }
+    }
+
     #[test]
     fn a_source_that_fails_waits_longer_and_longer_but_not_for_ever() {
         let throttle = Throttle::default();
         let source: IpAddr = "192.0.2.1".parse().unwrap();
         let start = Timestamp::from_secs(1_000_000);
-        for _ in 0..FREE_FAILURES {
-            throttle.failed(source, start);
+        let (times, mut wait) = exhaust(&throttle, source, start);
+        assert_eq!(times, FREE_FAILURES + 1);
+        let mut at = start;
+        while wait < MAX_WAIT {
+            at = at.plus(wait);
+            let (times, longer) = exhaust(&throttle, source, at);
+            assert_eq!(times, 1);
+            assert!(longer > wait);
+            wait = longer;
         }
-        assert_eq!(throttle.wait(source, start).0, Duration::ZERO);
-        throttle.failed(source, start);
-        let first = throttle.wait(source, start).0;
-        throttle.failed(source, start);
-        assert!(throttle.wait(source, start).0 > first);
-        for _ in 0..100 {
-            throttle.failed(source, start);
+        assert_eq!(wait, MAX_WAIT);
+        at = at.plus(MAX_WAIT);
+        assert_eq!(exhaust(&throttle, source, at), (1, MAX_WAIT));
+        throttle.succeeded(source, at);
+        assert_eq!(exhaust(&throttle, source, at).0, FREE_FAILURES + 1);
+        let quiet = at.plus(MAX_WAIT.saturating_mul(3));
+        assert_eq!(exhaust(&throttle, source, quiet).0, FREE_FAILURES + 1);
+    }
+
+    #[test]
+    fn many_failures_of_all_slow_everybody_down_and_successes_do_not() {
+        let throttle = Throttle::default();
+        let start = Timestamp::from_secs(1_000_000);
+        let from = |i: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(i));
+        for i in 0..MAX_FAILURES_A_MINUTE * 2 {
+            assert_eq!(throttle.begin(from(0), start), Ok(Duration::ZERO), "{i}");
+            throttle.succeeded(from(0), start);
         }
-        assert_eq!(throttle.wait(source, start).0, MAX_WAIT);
-        assert_eq!(
-            throttle.wait(source, start.plus(MAX_WAIT)).0,
-            Duration::ZERO
-        );
-        let other = "192.0.2.2".parse().unwrap();
-        assert_eq!(throttle.wait(other, start), (Duration::ZERO, SLOW_DOWN));
-        throttle.succeeded(source);
-        assert_eq!(throttle.wait(source, start).0, Duration::ZERO);
+        for i in 0..=MAX_FAILURES_A_MINUTE {
+            assert_eq!(throttle.begin(from(i), start), Ok(Duration::ZERO), "{i}");
+        }
+        assert_eq!(throttle.begin(from(1_000), start), Ok(SLOW_DOWN));
+        let later = start.plus(Duration::from_mins(1));
+        assert_eq!(throttle.begin(from(1_000), later), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn neighbours_in_one_ipv6_network_share_their_failures() {
+        let throttle = Throttle::default();
+        let start = Timestamp::from_secs(1_000_000);
+        let let_through = (0..1_000u128)
+            .map(|i| IpAddr::from(std::net::Ipv6Addr::from_bits((0x2001_0db8 << 96) + i)))
+            .filter(|source| throttle.begin(*source, start).is_ok())
+            .count();
+        assert_eq!(let_through, FREE_FAILURES as usize + 1);
+        let other = "2001:db8:0:1::1".parse().unwrap();
+        assert!(throttle.begin(other, start).is_ok());
     }
 
     #[test]

@@ -300,6 +300,18 @@ async fn guessing_is_stopped_but_the_right_form_is_needed_at_all() {
 }
 
 #[tokio::test]
+async fn guesses_made_at_once_count_each_other() {
+    let bench = Bench::new().await;
+    let (cookie, csrf) = bench.form().await;
+    let form = [("csrf", &*csrf), ("username", "admin"), ("password", "x")];
+    let guesses = (0..50).map(|_| bench.post("/login", &cookie, &form));
+    let answers = futures_util::future::join_all(guesses).await;
+    let of = |status| answers.iter().filter(|a| a.status() == status).count();
+    assert_eq!(of(StatusCode::FORBIDDEN), 5);
+    assert_eq!(of(StatusCode::TOO_MANY_REQUESTS), 45);
+}
+
+#[tokio::test]
 async fn signing_out_needs_the_csrf_value_and_ends_the_session() {
     let bench = Bench::new().await;
     let (cookie, csrf) = bench.sign_in().await;
