@@ -172,11 +172,16 @@ pub(super) async fn form(
     if matches!(of(&at, &headers).await, Ok(Some(_))) {
         return answer::see(inside(&next.next));
     }
-    draw(StatusCode::OK, &next.next, "")
+    draw(&headers, StatusCode::OK, &next.next, "")
 }
 
-fn draw(status: StatusCode, next: &str, problem: &str) -> Response<Body> {
-    let csrf = password::random();
+fn draw(headers: &HeaderMap, status: StatusCode, next: &str, problem: &str) -> Response<Body> {
+    // All tabs of a browser share one value, so the form in each of them works. That somebody else
+    // may have planted it does no harm: whoever can plant the cookie can write it into a form as
+    // well, whichever value it has, and a session's own secret is always new.
+    let csrf = cookie(headers, LOGIN_COOKIE)
+        .filter(|sent| sent.len() == 64 && sent.bytes().all(|b| b.is_ascii_hexdigit()))
+        .map_or_else(password::random, str::to_owned);
     let mut response = answer::html(
         status,
         &Login {
@@ -226,6 +231,7 @@ pub(super) async fn sign_in(
 ) -> Response<Body> {
     if !cookie(&headers, LOGIN_COOKIE).is_some_and(|sent| same(sent, &form.csrf)) {
         return draw(
+            &headers,
             StatusCode::FORBIDDEN,
             &form.next,
             "The form was open for too long, or the browser keeps no cookies. Try again.",
@@ -234,6 +240,7 @@ pub(super) async fn sign_in(
     let begun = now();
     let Ok(slow) = at.throttle.begin(source, begun) else {
         return draw(
+            &headers,
             StatusCode::TOO_MANY_REQUESTS,
             &form.next,
             "Too many failed attempts from your address. Wait some minutes, then try again.",
@@ -249,7 +256,7 @@ pub(super) async fn sign_in(
     let right = password::verify(&form.password, stored).await;
     let Some(user) = user.filter(|_| right) else {
         tracing::warn!(%source, "a sign-in failed");
-        return draw(StatusCode::FORBIDDEN, &form.next, WRONG);
+        return draw(&headers, StatusCode::FORBIDDEN, &form.next, WRONG);
     };
     at.throttle.succeeded(source, begun);
     let (secret, csrf) = (password::random(), password::random());
@@ -272,7 +279,6 @@ pub(super) async fn sign_in(
     let mut response = answer::see(inside(&form.next));
     let seconds = i64::try_from(SESSION.as_secs()).unwrap_or_default();
     answer::cookie(&mut response, COOKIE, &secret, seconds);
-    answer::cookie(&mut response, LOGIN_COOKIE, "", 0);
     response
 }
 
@@ -297,15 +303,19 @@ pub(super) async fn sign_out(
     headers: HeaderMap,
     Form(form): Form<SignOut>,
 ) -> Response<Body> {
-    if let Ok(Some(session)) = of(&at, &headers).await {
-        if !same(&session.csrf, &form.csrf) {
-            return answer::plain(StatusCode::FORBIDDEN, "Reload the page and sign out again.");
-        }
-        if let Some(secret) = cookie(&headers, COOKIE)
-            && let Err(error) = at.console.store.users().end_session(secret).await
-        {
-            return broken(&error);
-        }
+    let session = match of(&at, &headers).await {
+        Ok(Some(session)) => session,
+        // Another site's form comes without the cookie and must not clear it.
+        Ok(None) => return answer::see("/login"),
+        Err(error) => return broken(&error),
+    };
+    if !same(&session.csrf, &form.csrf) {
+        return answer::plain(StatusCode::FORBIDDEN, "Reload the page and sign out again.");
+    }
+    if let Some(secret) = cookie(&headers, COOKIE)
+        && let Err(error) = at.console.store.users().end_session(secret).await
+    {
+        return broken(&error);
     }
     let mut response = answer::see("/login");
     answer::cookie(&mut response, COOKIE, "", 0);

@@ -327,6 +327,53 @@ async fn signing_out_needs_the_csrf_value_and_ends_the_session() {
 }
 
 #[tokio::test]
+async fn only_who_is_signed_in_can_sign_out() {
+    let bench = Bench::new().await;
+    let (cookie, csrf) = bench.sign_in().await;
+    // As another site's form arrives: without the cookie.
+    let response = bench.post("/logout", "", &[]).await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    assert_eq!(response.headers()[header::LOCATION], "/login");
+    assert!(!response.headers().contains_key(header::SET_COOKIE));
+    bench.console.store.close().await;
+    let response = bench.post("/logout", &cookie, &[("csrf", &csrf)]).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!response.headers().contains_key(header::SET_COOKIE));
+}
+
+#[tokio::test]
+async fn the_sign_in_forms_of_all_tabs_work() {
+    let bench = Bench::new().await;
+    let (cookie, csrf) = bench.form().await;
+    let other = bench.get("/login", &cookie).await;
+    assert_eq!(cookie_of(&other, "coalmine_login"), cookie);
+    assert!(text(other).await.contains(&csrf));
+    for word in ["wrong", PASSWORD, PASSWORD] {
+        let form = [("csrf", &*csrf), ("username", "admin"), ("password", word)];
+        let response = bench.post("/login", &cookie, &form).await;
+        if word == PASSWORD {
+            assert_eq!(response.status(), StatusCode::SEE_OTHER);
+            let set = response.headers().get_all(header::SET_COOKIE);
+            assert_eq!(set.iter().count(), 1, "the session's alone");
+        } else {
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            assert_eq!(cookie_of(&response, "coalmine_login"), cookie);
+        }
+    }
+    for bad in [
+        "0".repeat(63),
+        "0".repeat(65),
+        "g".repeat(64),
+        String::new(),
+    ] {
+        let cookie = format!("coalmine_login={bad}");
+        let fresh = cookie_of(&bench.get("/login", &cookie).await, "coalmine_login");
+        assert_ne!(fresh, cookie);
+        assert_eq!(fresh.len(), "coalmine_login=".len() + 64);
+    }
+}
+
+#[tokio::test]
 async fn a_password_changes_only_with_csrf_value_and_the_present_one() {
     let bench = Bench::new().await;
     let (cookie, csrf) = bench.sign_in().await;
