@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use coalmine_core::Timestamp;
 use coalmine_store::incidents::Filter;
 use serde::Deserialize;
 
-use super::{At, answer, failed, guard, scope};
+use super::{At, SignedIn, answer, failed, scope};
 use crate::now;
 
 /// How far back is looked.
@@ -27,15 +27,11 @@ pub struct Asked {
 
 /// `{"result": "success", "hidden": N}`: incidents of the last 30 days that the rule would have
 /// hidden. Which port an incident touched is its first event's.
-pub async fn would_hide(
+pub(super) async fn would_hide(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let session = match guard(&at, &headers, false).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let Ok(source) = asked.src_ip.trim().parse::<IpAddr>() else {
         return wrong("Write an address such as 10.1.4.7.");
     };

@@ -12,7 +12,7 @@ use axum::response::sse::{Event, Sse};
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::{At, answer, guard, session};
+use super::{At, SignedIn, answer, session};
 
 /// Streams open at once.
 pub const MAX_STREAMS: usize = 64;
@@ -33,10 +33,11 @@ struct Live {
 
 /// The stream: an event with the newest update number after each change, `ping` now and then,
 /// `bye` when the session is over. It ends when the Console does.
-pub async fn stream(State(at): State<At>, headers: HeaderMap) -> Response<Body> {
-    if let Err(response) = guard(&at, &headers, false).await {
-        return *response;
-    }
+pub(super) async fn stream(
+    State(at): State<At>,
+    _: SignedIn,
+    headers: HeaderMap,
+) -> Response<Body> {
     let Ok(permit) = Arc::clone(&at.streams).try_acquire_owned() else {
         return answer::refusal(
             StatusCode::SERVICE_UNAVAILABLE,

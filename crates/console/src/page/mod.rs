@@ -153,46 +153,64 @@ impl<S: Sync> FromRequestParts<S> for Client {
     }
 }
 
-/// The session of a request from the page's modules; whatever changes something needs the CSRF
-/// value too. The error is the answer.
-async fn guard(
-    at: &At,
-    headers: &HeaderMap,
-    changes: bool,
-) -> Result<Session, Box<Response<Body>>> {
-    let session = match session::of(at, headers).await {
-        Ok(Some(session)) => session,
-        Ok(None) => {
-            return Err(Box::new(answer::refusal(
+/// The session of a request from the page's modules. It comes before what else a handler takes:
+/// how the rest of a request is wrong is nothing for strangers.
+struct SignedIn(Session);
+
+impl FromRequestParts<At> for SignedIn {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(parts: &mut Parts, at: &At) -> Result<Self, Response<Body>> {
+        match session::of(at, &parts.headers).await {
+            Ok(Some(session)) => Ok(Self(session)),
+            Ok(None) => Err(answer::refusal(
                 StatusCode::UNAUTHORIZED,
                 "You are signed out. Sign in again.",
-            )));
+            )),
+            Err(error) => Err(failed(&error)),
         }
-        Err(error) => return Err(Box::new(failed(&error))),
-    };
-    let sent = headers
-        .get(session::CSRF_HEADER)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    if changes && !session::same(&session.csrf, sent) {
-        return Err(Box::new(answer::refusal(
-            StatusCode::FORBIDDEN,
-            "The page is out of date. Reload it and try again; nothing was changed.",
-        )));
     }
-    Ok(session)
 }
 
-/// The session of a request for a view, or the way to sign in.
-async fn visitor(at: &At, headers: &HeaderMap, uri: &Uri) -> Result<Session, Box<Response<Body>>> {
-    match session::of(at, headers).await {
-        Ok(Some(session)) => Ok(session),
-        Ok(None) => {
-            let path = uri.path_and_query().map_or("/", |path| path.as_str());
-            let next: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
-            Err(Box::new(answer::see(&format!("/login?next={next}"))))
+/// The same, of a request that changes something: it needs the CSRF value too.
+struct Changes(Session);
+
+impl FromRequestParts<At> for Changes {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(parts: &mut Parts, at: &At) -> Result<Self, Response<Body>> {
+        let SignedIn(session) = SignedIn::from_request_parts(parts, at).await?;
+        let sent = parts
+            .headers
+            .get(session::CSRF_HEADER)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        if !session::same(&session.csrf, sent) {
+            return Err(answer::refusal(
+                StatusCode::FORBIDDEN,
+                "The page is out of date. Reload it and try again; nothing was changed.",
+            ));
         }
-        Err(error) => Err(Box::new(session::broken(&error))),
+        Ok(Self(session))
+    }
+}
+
+/// The session of a request for a view; without one, the way to sign in.
+struct Visitor(Session);
+
+impl FromRequestParts<At> for Visitor {
+    type Rejection = Response<Body>;
+
+    async fn from_request_parts(parts: &mut Parts, at: &At) -> Result<Self, Response<Body>> {
+        match session::of(at, &parts.headers).await {
+            Ok(Some(session)) => Ok(Self(session)),
+            Ok(None) => {
+                let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+                let next: String = form_urlencoded::byte_serialize(path.as_bytes()).collect();
+                Err(answer::see(&format!("/login?next={next}")))
+            }
+            Err(error) => Err(session::broken(&error)),
+        }
     }
 }
 
@@ -266,14 +284,9 @@ struct IncidentView<'a> {
 
 async fn incidents(
     State(at): State<At>,
-    headers: HeaderMap,
-    uri: Uri,
+    Visitor(session): Visitor,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let session = match visitor(&at, &headers, &uri).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let text = asked.q.unwrap_or_else(|| USUAL.to_owned());
     let found = async {
         let query = understand(&at, &session, &text).await?;
@@ -305,14 +318,9 @@ async fn incidents(
 
 async fn one_incident(
     State(at): State<At>,
-    headers: HeaderMap,
-    uri: Uri,
+    Visitor(session): Visitor,
     Path(hash): Path<String>,
 ) -> Response<Body> {
-    let session = match visitor(&at, &headers, &uri).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let found = async {
         let Some((incident, flocks)) = find(&at, &session, &hash).await? else {
             return Ok(None);
@@ -339,11 +347,7 @@ async fn one_incident(
     }
 }
 
-async fn other_view(State(at): State<At>, headers: HeaderMap, uri: Uri) -> Response<Body> {
-    let session = match visitor(&at, &headers, &uri).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
+async fn other_view(Visitor(session): Visitor, uri: Uri) -> Response<Body> {
     // A view's parts stand below it.
     let below = |path: &str| {
         let rest = uri.path().strip_prefix(path);
@@ -402,13 +406,9 @@ const GONE: &str = "This incident is not there any more: somebody deleted it.";
 
 async fn page_rows(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let session = match guard(&at, &headers, false).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let found = async {
         let query = understand(&at, &session, asked.q.as_deref().unwrap_or_default()).await?;
         match asked.after {
@@ -423,13 +423,9 @@ async fn page_rows(
 
 async fn page_strip(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let session = match guard(&at, &headers, false).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let kinds = at
         .console
         .catalogue
@@ -449,13 +445,9 @@ async fn page_strip(
 
 async fn page_incident(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let session = match guard(&at, &headers, false).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let found = async {
         let hash = asked.hash.as_deref().unwrap_or_default();
         let Some((incident, flocks)) = find(&at, &session, hash).await? else {
@@ -474,13 +466,9 @@ async fn page_incident(
 
 async fn page_events(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let session = match guard(&at, &headers, false).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let found = async {
         let hash = asked.hash.as_deref().unwrap_or_default();
         let Some((incident, _)) = find(&at, &session, hash).await? else {

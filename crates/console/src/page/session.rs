@@ -12,7 +12,7 @@ use coalmine_store::users::Session;
 use lru::LruCache;
 use serde::Deserialize;
 
-use super::{At, Client, answer, assets, password};
+use super::{At, Changes, Client, answer, assets, password};
 use crate::api::auth::network;
 use crate::now;
 
@@ -333,14 +333,11 @@ pub(super) struct Change {
 /// Changes the password of who is signed in.
 pub(super) async fn change_password(
     State(at): State<At>,
+    Changes(session): Changes,
     Client(source): Client,
     headers: HeaderMap,
     Form(form): Form<Change>,
 ) -> Response<Body> {
-    let session = match super::guard(&at, &headers, true).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     if form.fresh.chars().count() < password::MIN_PASSWORD
         || form.fresh.len() > password::MAX_PASSWORD
     {

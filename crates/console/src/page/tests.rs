@@ -262,6 +262,44 @@ async fn a_stranger_sees_only_the_sign_in() {
 }
 
 #[tokio::test]
+async fn no_route_tells_a_stranger_what_is_wrong_with_a_request() {
+    let bench = Bench::new().await;
+    let (cookie, csrf) = bench.sign_in().await;
+    let mut asked = 0;
+    // A router doesn't list its routes.
+    for route in include_str!("mod.rs").split(".route(\"").skip(1) {
+        let (path, handler) = route.split_once("\", ").unwrap();
+        let (expected, refused) = match path {
+            "/" => (StatusCode::SEE_OTHER, StatusCode::BAD_REQUEST),
+            "/page/password" => (StatusCode::UNAUTHORIZED, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            _ if path.starts_with("/page/") => (StatusCode::UNAUTHORIZED, StatusCode::BAD_REQUEST),
+            _ => continue,
+        };
+        asked += 1;
+        let request = |cookie: &str| {
+            let uri = format!("{path}?cursor=x&skip=x");
+            let request = if handler.starts_with("post(") {
+                Request::post(uri)
+            } else {
+                Request::get(uri)
+            };
+            let request = request
+                .header(header::COOKIE, cookie)
+                .header("X-Coalmine-CSRF", &csrf);
+            request.body(Body::empty()).unwrap()
+        };
+        let status = bench.send(request("")).await.status();
+        assert_eq!(status, expected, "{path}");
+        // These read no number, or nothing at all.
+        if !["/page/kinds", "/page/ignored"].contains(&path) {
+            let status = bench.send(request(&cookie)).await.status();
+            assert_eq!(status, refused, "{path}");
+        }
+    }
+    assert_eq!(asked, 12);
+}
+
+#[tokio::test]
 async fn a_wrong_name_and_a_wrong_password_look_the_same() {
     let bench = Bench::new().await;
     let mut answers = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use coalmine_core::token::{ArtefactFile, EVENT_KEY};
 use coalmine_core::{Timestamp, TokenId};
 use coalmine_store::Store;
@@ -16,7 +16,7 @@ use coalmine_store::users::Session;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{At, answer, failed, guard, incident, scope};
+use super::{At, SignedIn, answer, failed, incident, scope};
 use crate::{channels, now};
 
 /// Tokens of one answer.
@@ -97,15 +97,11 @@ impl Listed {
 
 /// `{"tokens": [...], "total": N, "skip": N or null}`: tokens that match `q` (words), `kind` and
 /// `state` (`on`, `off`), ordered by `sort` (`changed`, `last`, `hits`), from number `skip` on.
-pub async fn list(
+pub(super) async fn list(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let session = match guard(&at, &headers, false).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let order = match asked.sort.as_str() {
         "hits" => TokenOrder::Hits,
@@ -240,15 +236,11 @@ async fn find(at: &At, session: &Session, id: &str) -> coalmine_store::Result<Op
 }
 
 /// The touches of the token `id`, and a timeline of all its time or from `from` to `to`.
-pub async fn touches(
+pub(super) async fn touches(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let session = match guard(&at, &headers, false).await {
-        Ok(session) => session,
-        Err(response) => return *response,
-    };
     let found = async {
         let Some(token) = find(&at, &session, &asked.id).await? else {
             return Ok(None);
@@ -272,11 +264,10 @@ pub async fn touches(
 /// answer.
 async fn artefact(
     at: &At,
-    headers: &HeaderMap,
+    session: &Session,
     id: &str,
 ) -> Result<Option<ArtefactFile>, Box<Response<Body>>> {
-    let session = guard(at, headers, false).await?;
-    match find(at, &session, id).await {
+    match find(at, session, id).await {
         Ok(Some(token)) => Ok(crate::api::file(&at.console, &token).await),
         Ok(None) => Err(Box::new(answer::refusal(StatusCode::NOT_FOUND, GONE))),
         Err(error) => Err(Box::new(failed(&error))),
@@ -284,12 +275,12 @@ async fn artefact(
 }
 
 /// `{"name": ..., "bytes": N}`: the file of the token `id`; both are null for kinds without one.
-pub async fn about_file(
+pub(super) async fn about_file(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    match artefact(&at, &headers, &asked.id).await {
+    match artefact(&at, &session, &asked.id).await {
         Ok(file) => {
             let (name, bytes) = file.map(|file| (file.name, file.bytes.len())).unzip();
             answer::json(&serde_json::json!({"name": name, "bytes": bytes}))
@@ -299,12 +290,12 @@ pub async fn about_file(
 }
 
 /// The file of the token `id` itself.
-pub async fn file(
+pub(super) async fn file(
     State(at): State<At>,
-    headers: HeaderMap,
+    SignedIn(session): SignedIn,
     Query(asked): Query<Asked>,
 ) -> Response<Body> {
-    let file = match artefact(&at, &headers, &asked.id).await {
+    let file = match artefact(&at, &session, &asked.id).await {
         Ok(Some(file)) => file,
         Ok(None) => return answer::refusal(StatusCode::NOT_FOUND, "This token has no file."),
         Err(response) => return *response,
@@ -389,10 +380,7 @@ async fn newest_hits(store: &Store, incidents: &[Incident]) -> coalmine_store::R
 
 /// The kinds, for the gallery and its forms; `off` says what to configure where a kind cannot be
 /// made now.
-pub async fn kinds(State(at): State<At>, headers: HeaderMap) -> Response<Body> {
-    if let Err(response) = guard(&at, &headers, false).await {
-        return *response;
-    }
+pub(super) async fn kinds(State(at): State<At>, _: SignedIn) -> Response<Body> {
     let places = channels::places(&at.console.config);
     let mut kinds: Vec<Value> = Vec::new();
     for kind in at.console.catalogue.tokens {
