@@ -20,6 +20,9 @@ pub const MAX_STREAMS: usize = 64;
 const COALESCE: Duration = Duration::from_millis(250);
 /// A sign of life this often; also when a session is looked at again.
 const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How long a browser waits before it connects again. Every connection ends after a while; so soon,
+/// nobody notices.
+const RETRY: Duration = Duration::from_millis(500);
 
 struct Live {
     at: At,
@@ -62,7 +65,8 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
     }
     if !live.started {
         live.started = true;
-        return Some((Ok(Event::default().event("ping").data("")), live));
+        let first = Event::default().event("ping").data("").retry(RETRY);
+        return Some((Ok(first), live));
     }
     let mut stopping = live.stopping.clone();
     let event = tokio::select! {

@@ -692,7 +692,9 @@ async fn a_change_is_told_by_the_stream() {
     let (cookie, _) = bench.sign_in().await;
     let mut body = bench.get("/live", &cookie).await.into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
-    assert!(String::from_utf8_lossy(&first).contains("ping"));
+    let first = String::from_utf8_lossy(&first);
+    assert!(first.contains("ping"));
+    assert!(first.lines().any(|line| line == "retry: 500"), "{first}");
     bench.console.changes.send_replace(41);
     bench.console.changes.send_replace(42);
     let next = body.frame().await.unwrap().unwrap().into_data().unwrap();
