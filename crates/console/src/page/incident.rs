@@ -1,6 +1,6 @@
 //! One incident in full.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use coalmine_core::Subject;
@@ -22,8 +22,11 @@ const MAX_READ: usize = 5_000;
 pub const MAX_EVENTS: usize = 200;
 /// Furthest that events can be paged to.
 const MAX_PAGED: usize = 20_000;
-/// Different users with passwords, hashes, ports, files.
+/// Different users with passwords, hashes, ports, files. A sensor's list of a scan's ports ends at
+/// as many.
 const MAX_DIFFERENT: usize = 1_000;
+/// Ports in one line.
+const MAX_PORTS: usize = 20;
 /// Bars of the timeline.
 const BARS: u32 = 120;
 /// Other incidents of the same source.
@@ -50,12 +53,17 @@ pub struct Detail {
     pub marks: Vec<(i64, u64)>,
     /// What a mark stands for, in milliseconds.
     pub step: u64,
+    /// How many events were read for what follows, the oldest ones; absent where all were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read: Option<usize>,
     /// Users and passwords.
     pub tried: Vec<Tried>,
     /// Hashes for a cracking tool.
     pub hashes: Vec<Hash>,
     /// Ports touched, each when it was first told: milliseconds, port.
     pub ports: Vec<(i64, u16)>,
+    /// Whether there may be more of them.
+    pub more_ports: bool,
     /// Birds touched on each port, where there are several; by port.
     pub reach: Vec<(u16, Vec<IpAddr>)>,
     /// Files asked for.
@@ -185,6 +193,11 @@ pub async fn detail(
         return Err(coalmine_store::StoreError::Closed);
     };
     let seen = Seen::of(&incident.kind, &events);
+    let read = Some(events.len())
+        .filter(|read| u64::try_from(*read).is_ok_and(|read| read < incident.events_count));
+    let touched = events.iter().map(|event| event.dst_port);
+    let touched = touched.chain(seen.ports.iter().map(|(_, port)| *port));
+    let more_ports = read.is_some() || seen.ports.len() >= MAX_DIFFERENT;
     Ok(Detail {
         row,
         going,
@@ -192,7 +205,7 @@ pub async fn detail(
             Subject::Token(id) => Some(id.to_string()),
             Subject::Bird(_) | Subject::Console => None,
         },
-        facts: facts(incident, before, &events),
+        facts: facts(incident, before, ports(touched, more_ports)),
         ignore: (!incident.src.ip.is_unspecified()).then_some(Ignore {
             source: incident.src.ip,
             port: incident.dst.port,
@@ -200,9 +213,11 @@ pub async fn detail(
         advice: advice(&incident.kind),
         marks: marks.into_iter().map(|(at, n)| (at.millis(), n)).collect(),
         step: u64::try_from(step.as_millis()).unwrap_or(1).max(1),
+        read,
         tried: seen.tried,
         hashes: seen.hashes,
         ports: seen.ports,
+        more_ports,
         reach: seen.reach,
         files: seen.files,
         cursor: (events.len() > MAX_EVENTS).then_some(MAX_EVENTS),
@@ -286,7 +301,7 @@ async fn related(
     Ok((rows(store, &others).await?, before))
 }
 
-fn facts(incident: &Incident, before: u64, events: &[StoredEvent]) -> Vec<Fact> {
+fn facts(incident: &Incident, before: u64, ports: String) -> Vec<Fact> {
     let mut facts = Vec::new();
     let mut fact = |label, text: String, captured| {
         if !text.is_empty() {
@@ -323,14 +338,7 @@ fn facts(incident: &Incident, before: u64, events: &[StoredEvent]) -> Vec<Fact> 
     if !incident.dst.ip.is_unspecified() {
         fact("Address touched", incident.dst.ip.to_string(), true);
     }
-    let ports: std::collections::BTreeSet<u16> = events
-        .iter()
-        .map(|event| event.dst_port)
-        .filter(|port| *port != 0)
-        .take(MAX_READ)
-        .collect();
-    let ports: Vec<String> = ports.iter().take(20).map(u16::to_string).collect();
-    fact("Ports", ports.join(", "), true);
+    fact("Ports", ports, true);
     fact("Flock", incident.flock_name.clone(), false);
     fact("Events", incident.events_count.to_string(), false);
     fact("Acknowledged by", incident.acknowledged_by.clone(), false);
@@ -343,6 +351,22 @@ fn facts(incident: &Incident, before: u64, events: &[StoredEvent]) -> Vec<Fact> 
         });
     }
     facts
+}
+
+/// Ports in words; `more`: there may be others than these.
+fn ports(ports: impl Iterator<Item = u16>, more: bool) -> String {
+    let ports: BTreeSet<u16> = ports.filter(|port| *port != 0).collect();
+    let named: Vec<String> = ports
+        .iter()
+        .take(MAX_PORTS)
+        .map(ToString::to_string)
+        .collect();
+    let named = named.join(", ");
+    match ports.len().saturating_sub(MAX_PORTS) {
+        0 => named,
+        rest if more => format!("{named} and at least {rest} more"),
+        rest => format!("{named} and {rest} more"),
+    }
 }
 
 /// What sort of network an address belongs to.
@@ -373,8 +397,8 @@ struct Seen {
 impl Seen {
     fn of(kind: &str, events: &[StoredEvent]) -> Self {
         let mut tried: BTreeMap<(String, Option<String>), u64> = BTreeMap::new();
-        let mut hashes = std::collections::BTreeSet::new();
-        let mut files = std::collections::BTreeSet::new();
+        let mut hashes = BTreeSet::new();
+        let mut files = BTreeSet::new();
         let mut ports = Vec::new();
         let mut reach = Vec::new();
         // Each event of a scan lists the ports of those before it, too.
@@ -552,6 +576,19 @@ mod tests {
         let seen = Seen::of("hostportscan", &[event(1, "22,80"), event(3, "22,80,443")]);
         assert_eq!(seen.ports, [(1_000, 22), (1_000, 80), (3_000, 443)]);
         assert!(seen.reach.is_empty());
+    }
+
+    #[test]
+    fn ports_that_are_not_named_are_counted() {
+        assert_eq!(ports([80, 0, 22, 80].into_iter(), true), "22, 80");
+        assert_eq!(ports([0].into_iter(), false), "");
+        let twenty = ports(1..=20, true);
+        assert!(twenty.ends_with(", 19, 20"), "{twenty}");
+        assert_eq!(ports(1..=21, false), format!("{twenty} and 1 more"));
+        assert_eq!(
+            ports(1..=1_000, true),
+            format!("{twenty} and at least 980 more")
+        );
     }
 
     #[test]

@@ -619,6 +619,71 @@ async fn an_ignore_rule_says_what_it_would_have_hidden() {
 }
 
 #[tokio::test]
+async fn an_incident_says_what_it_leaves_out() {
+    let bench = Bench::new().await;
+    let (cookie, _) = bench.sign_in().await;
+    let start = now().secs() - 100;
+    let scan = (1..=1_000).map(|port: u16| port.to_string());
+    let scan = scan.collect::<Vec<_>>().join(",");
+    let sighting = |number: u16, kind: &'static str, fields: Value| Sighting {
+        id: SightingId::from(u128::from(number)),
+        at: Timestamp::from_micros(start * 1_000_000 + i64::from(number)),
+        subject: Subject::Bird(NodeId::new([9; 8])),
+        kind: Cow::Borrowed(kind),
+        logtype: 0,
+        src: Endpoint {
+            ip: [10, 1, 4, 7].into(),
+            port: 999,
+        },
+        dst: Endpoint {
+            ip: [10, 1, 4, 2].into(),
+            port: 1 + number % 25,
+        },
+        fields: serde_json::value::to_raw_value(&fields).unwrap(),
+    };
+    let logins = |range: std::ops::Range<u16>| {
+        range
+            .map(|i| sighting(i, "sshlogin", json!({"USERNAME": "root", "PASSWORD": "x"})))
+            .collect::<Vec<_>>()
+    };
+    let settings = bench.console.store.settings().console().await.unwrap();
+    let engine = Arc::new(Engine::new(
+        settings,
+        &bench.console.catalogue,
+        crate::scan_ignore::Birds::default(),
+        now(),
+    ));
+    let detail = async |kind: &str, batch: Vec<Sighting>| {
+        let incidents = bench.console.store.incidents();
+        incidents.record(batch, engine.clone()).await.unwrap();
+        let all = json_of(bench.get("/page/rows", &cookie).await).await;
+        for row in all["rows"].as_array().unwrap() {
+            let path = format!("/page/incident?hash={}", row["hash"].as_str().unwrap());
+            let detail = json_of(bench.get(&path, &cookie).await).await;
+            if detail["row"]["did"].as_str().unwrap().contains(kind) {
+                let facts = detail["facts"].as_array().unwrap();
+                let ports = facts.iter().find(|fact| fact["label"] == "Ports").unwrap();
+                let ports = ports["text"].as_str().unwrap().to_owned();
+                return (detail, ports);
+            }
+        }
+        panic!("no {kind} in {all}");
+    };
+    let (all, ports) = detail("SSH", logins(0..5_000)).await;
+    assert!(all.get("read").is_none());
+    assert_eq!(all["more_ports"], false);
+    assert!(ports.ends_with(", 20 and 5 more"), "{ports}");
+    let (part, ports) = detail("SSH", logins(5_000..5_001)).await;
+    assert_eq!(part["row"]["events"], 5_001);
+    assert_eq!(part["read"], 5_000);
+    assert!(ports.ends_with(", 20 and at least 5 more"), "{ports}");
+    let scan = sighting(6_000, "hostportscan", json!({ "ports": scan }));
+    let (scan, ports) = detail("ports", vec![scan]).await;
+    assert_eq!(scan["more_ports"], true);
+    assert!(ports.ends_with(", 20 and at least 980 more"), "{ports}");
+}
+
+#[tokio::test]
 async fn an_incident_counts_what_was_tried() {
     let bench = Bench::new().await;
     let (cookie, _) = bench.sign_in().await;
