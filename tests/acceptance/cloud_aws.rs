@@ -53,6 +53,8 @@ class Amazon(http.server.BaseHTTPRequestHandler):
             inner = '<User><Path>/</Path><UserName>%s</UserName><UserId>AIDAEXAMPLE</UserId><Arn>arn:aws:iam::557208331452:user/%s</Arn></User>' % (user, user)
         if action == 'CreateAccessKey':
             inner = '<AccessKey><UserName>%s</UserName><AccessKeyId>AKIAREALONE</AccessKeyId><Status>Active</Status><SecretAccessKey>their/secret</SecretAccessKey></AccessKey>' % user
+        if action == 'ListAccessKeys':
+            inner = '<AccessKeyMetadata><member><UserName>%s</UserName><AccessKeyId>AKIAREALONE</AccessKeyId><Status>Active</Status></member></AccessKeyMetadata><IsTruncated>false</IsTruncated>' % user
         if action == 'GetAccessKeyLastUsed':
             inner = '<UserName>u</UserName><AccessKeyLastUsed><Region>N/A</Region><ServiceName>N/A</ServiceName></AccessKeyLastUsed>'
             if state.get('last'):
@@ -261,6 +263,7 @@ fn a_key_of_the_operators_account_alerts_by_cloudtrail_once_over_a_restart() {
     assert_eq!(
         names,
         [
+            ("ListAccessKeys", &*user),
             ("DeleteAccessKey", &*user),
             ("DeleteUserPolicy", &*user),
             ("DeleteUser", &*user)

@@ -69,10 +69,19 @@ impl Aws {
         Self { config, api }
     }
 
-    fn make_key(&self, user: &str) -> Result<Map<String, Value>, Failure> {
+    /// The account's number and the user's id.
+    fn make_user(&self, user: &str) -> Result<(String, String), Failure> {
         let made = self.api.iam("CreateUser", &[("UserName", user)])?;
         let (arn, user_id) = (made.text("Arn")?, made.text("UserId")?);
         let account = arn.split(':').nth(4).unwrap_or_default().to_owned();
+        Ok((account, user_id))
+    }
+
+    fn make_key(
+        &self,
+        user: &str,
+        (account, user_id): (String, String),
+    ) -> Result<Map<String, Value>, Failure> {
         self.api.iam(
             "PutUserPolicy",
             &[
@@ -177,21 +186,36 @@ impl CloudProvider for Aws {
         let at = usize::try_from(seed.number("user", 0, most)).unwrap_or(0);
         let name = USERS.get(at).unwrap_or(&"deploy");
         let user = format!("{name}-{:04}", seed.number("number", 0, 10_000));
-        self.make_key(&user).map_err(|failure| {
-            let mut told = CloudError(format!("AWS did not make a key: {failure}"));
-            if !failure.is("EntityAlreadyExists") {
-                let made = Map::from_iter([("username".to_owned(), Value::from(user.as_str()))]);
-                if let Err(left) = self.delete(&made) {
-                    told.0 = format!("{}; the user {user} may be left over ({left})", told.0);
-                }
-            }
-            told
+        let failed = |failure: &Failure| format!("AWS did not make a key: {failure}");
+        // Until AWS says that it made the user, one of that name may be another's: it stays.
+        let made = self.make_user(&user).map_err(|failure| {
+            CloudError(match failure.is_refusal() {
+                true => failed(&failure),
+                false => format!(
+                    "{}; the user {user} may have been made: if IAM has one that was created just \
+                     now, delete it there",
+                    failed(&failure)
+                ),
+            })
+        })?;
+        self.make_key(&user, made).map_err(|failure| {
+            let made = Map::from_iter([("username".to_owned(), Value::from(user.as_str()))]);
+            CloudError(match self.delete(&made) {
+                Ok(()) => failed(&failure),
+                Err(left) => format!(
+                    "{}; the user {user} is left over, delete it in IAM ({left})",
+                    failed(&failure)
+                ),
+            })
         })
     }
 
     fn delete(&self, fields: &Map<String, Value>) -> Result<(), CloudError> {
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
-        let user = text("username").unwrap_or_default();
+        // Without a name, IAM means the operator's own user.
+        let user = text("username")
+            .filter(|user| !user.is_empty())
+            .ok_or_else(|| CloudError("the token names no user at AWS".to_owned()))?;
         let failed =
             |failure: Failure| CloudError(format!("AWS did not delete the user {user}: {failure}"));
         let gone = |result: Result<call::Xml, Failure>| match result {
@@ -199,17 +223,12 @@ impl CloudProvider for Aws {
             other => other.map(|_| ()).map_err(failed),
         };
         let of_user = ("UserName", user);
-        let mut keys: Vec<String> = text("access_key_id")
-            .map(str::to_owned)
-            .into_iter()
-            .collect();
-        if keys.is_empty() {
-            match self.api.iam("ListAccessKeys", &[of_user]) {
-                Ok(list) => keys.extend(list.text("AccessKeyId").ok()),
-                Err(failure) if failure.is("NoSuchEntity") => {}
-                Err(failure) => return Err(failed(failure)),
-            }
-        }
+        // All of them, since a user with a key can't be deleted; IAM allows two.
+        let keys = match self.api.iam("ListAccessKeys", &[of_user]) {
+            Ok(list) => list.texts("AccessKeyId"),
+            Err(failure) if failure.is("NoSuchEntity") => Vec::new(),
+            Err(failure) => return Err(failed(failure)),
+        };
         for key in keys {
             gone(
                 self.api

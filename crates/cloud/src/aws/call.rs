@@ -52,6 +52,11 @@ impl Failure {
         }
     }
 
+    /// Whether Amazon itself said no. Otherwise nobody knows whether it was done.
+    pub fn is_refusal(&self) -> bool {
+        !self.code.is_empty()
+    }
+
     /// Whether Amazon calls it so.
     pub fn is(&self, code: &str) -> bool {
         self.code == code
@@ -86,24 +91,33 @@ impl Xml {
     /// What the first element of this name holds.
     pub fn text(&self, name: &str) -> Result<String, Failure> {
         let missing = || Failure::garbled(&format!("the answer of AWS holds no {name}"));
-        let (_, rest) = self
-            .0
-            .split_once(&format!("<{name}>"))
-            .ok_or_else(missing)?;
-        let (text, _) = rest.split_once(&format!("</{name}>")).ok_or_else(missing)?;
-        let plain = [
-            ("&lt;", "<"),
-            ("&gt;", ">"),
-            ("&quot;", "\""),
-            ("&apos;", "'"),
-            ("&amp;", "&"),
-        ];
-        Ok(plain
-            .iter()
-            .fold(text.trim().to_owned(), |text, (from, to)| {
-                text.replace(from, to)
-            }))
+        self.texts(name).into_iter().next().ok_or_else(missing)
     }
+
+    /// What each element of this name holds.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let (start, end) = (format!("<{name}>"), format!("</{name}>"));
+        let elements = self.0.split(&start).skip(1);
+        elements
+            .filter_map(|rest| rest.split_once(&end))
+            .map(|(text, _)| plain(text))
+            .collect()
+    }
+}
+
+fn plain(text: &str) -> String {
+    let plain = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        ("&amp;", "&"),
+    ];
+    plain
+        .iter()
+        .fold(text.trim().to_owned(), |text, (from, to)| {
+            text.replace(from, to)
+        })
 }
 
 impl Api {
@@ -135,6 +149,7 @@ impl Api {
         let asked = Asked {
             service: "iam",
             region: "us-east-1",
+            makes: action.starts_with("Create"),
             url: &host,
             headers: &[("Content-Type", mime)],
             body: &body,
@@ -149,6 +164,7 @@ impl Api {
         let asked = Asked {
             service: "cloudtrail",
             region,
+            makes: false,
             url: &host,
             headers: &[
                 ("Content-Type", "application/x-amz-json-1.1"),
@@ -173,6 +189,8 @@ impl Api {
         let mut tries = 1;
         loop {
             match self.ask_once(asked) {
+                // What may have been made unheard would be made twice.
+                Err(failure) if asked.makes && !failure.is_refusal() => return Err(failure),
                 Err(failure) if failure.passes && tries < MAX_TRIES => {
                     tries += 1;
                     std::thread::sleep(pause);
@@ -236,6 +254,8 @@ impl Api {
 struct Asked<'a> {
     service: &'a str,
     region: &'a str,
+    /// Whether it makes something anew each time it's done.
+    makes: bool,
     url: &'a str,
     headers: &'a [(&'a str, &'a str)],
     body: &'a str,

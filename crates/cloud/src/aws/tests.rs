@@ -11,6 +11,8 @@ use super::*;
 const KEY: &str = "AKIAYDHQ5ZVJWTXKE4LM";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 const NOW: i64 = 1_795_000_000;
+/// In place of a status: the connection ends without an answer.
+const LOST: u16 = 0;
 
 /// What came: the operation and its body.
 type Came = Arc<Mutex<Vec<(String, String)>>>;
@@ -36,6 +38,9 @@ fn amazon(answers: &[(u16, &str)], slow: Duration) -> (Aws, Came) {
                 1 => answers[0].clone(),
                 _ => answers.pop().unwrap(),
             };
+            if status == LOST {
+                continue;
+            }
             let head = format!(
                 "HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                 text.len()
@@ -350,6 +355,23 @@ fn the_safety_net_tells_what_cloudtrail_does_not() {
 const USER: &str = "<CreateUserResponse><CreateUserResult><User><Path>/</Path><UserName>u</UserName><UserId>AIDAX</UserId><Arn>arn:aws:iam::557208331452:user/u</Arn></User></CreateUserResult></CreateUserResponse>";
 const MADE: &str = "<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey><UserName>u</UserName><AccessKeyId>AKIANEW</AccessKeyId><Status>Active</Status><SecretAccessKey>a&amp;b/c</SecretAccessKey></AccessKey></CreateAccessKeyResult></CreateAccessKeyResponse>";
 
+fn keys(ids: &[&str]) -> String {
+    let member = |id: &&str| {
+        format!(
+            "<member><UserName>u</UserName><AccessKeyId>{id}</AccessKeyId><Status>Active</Status></member>"
+        )
+    };
+    let members: String = ids.iter().map(member).collect();
+    format!(
+        "<ListAccessKeysResponse><ListAccessKeysResult><UserName>u</UserName><AccessKeyMetadata>{members}</AccessKeyMetadata><IsTruncated>false</IsTruncated></ListAccessKeysResult></ListAccessKeysResponse>"
+    )
+}
+
+fn names(came: &Came) -> Vec<String> {
+    let came = came.lock().unwrap();
+    came.iter().map(|(name, _)| name.clone()).collect()
+}
+
 fn error(code: &str) -> String {
     format!(
         "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>Because.</Message></Error></ErrorResponse>"
@@ -358,8 +380,15 @@ fn error(code: &str) -> String {
 
 #[test]
 fn a_user_that_may_do_nothing_is_made_with_a_key_and_taken_back() {
+    let listed = keys(&["AKIANEW"]);
     let (aws, came) = amazon(
-        &[(200, USER), (200, "<R/>"), (200, MADE), (200, "<R/>")],
+        &[
+            (200, USER),
+            (200, "<R/>"),
+            (200, MADE),
+            (200, &listed),
+            (200, "<R/>"),
+        ],
         Duration::ZERO,
     );
     let fields = aws.create(&token().id).unwrap();
@@ -378,6 +407,7 @@ fn a_user_that_may_do_nothing_is_made_with_a_key_and_taken_back() {
             "CreateUser",
             "PutUserPolicy",
             "CreateAccessKey",
+            "ListAccessKeys",
             "DeleteAccessKey",
             "DeleteUserPolicy",
             "DeleteUser"
@@ -394,7 +424,7 @@ fn a_user_that_may_do_nothing_is_made_with_a_key_and_taken_back() {
         "{}",
         came[1].1
     );
-    assert!(came[3].1.contains("&AccessKeyId=AKIANEW"));
+    assert!(came[4].1.contains("&AccessKeyId=AKIANEW"));
 }
 
 #[test]
@@ -410,14 +440,8 @@ fn what_was_made_by_half_is_taken_back_and_what_is_gone_is_fine() {
     );
     let problem = aws.create(&token().id).unwrap_err();
     assert_eq!(problem.0, "AWS did not make a key: LimitExceeded: Because.");
-    let names: Vec<String> = came
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(name, _)| name.clone())
-        .collect();
     assert_eq!(
-        names[3..],
+        names(&came)[3..],
         ["ListAccessKeys", "DeleteUserPolicy", "DeleteUser"]
     );
 
@@ -433,4 +457,78 @@ fn what_was_made_by_half_is_taken_back_and_what_is_gone_is_fine() {
         "AWS did not delete the user u-1: AccessDenied: Because.; the key of [cloud.aws] needs that right"
     );
     assert!(!format!("{aws:?}").contains(SECRET));
+}
+
+#[test]
+fn a_key_whose_answer_was_lost_is_not_made_twice_and_goes_with_the_user() {
+    let two = keys(&["AKIALOST", "AKIAOTHER"]);
+    let (aws, came) = amazon(
+        &[
+            (200, USER),
+            (200, "<R/>"),
+            (LOST, ""),
+            (200, &two),
+            (200, "<R/>"),
+        ],
+        Duration::ZERO,
+    );
+    let problem = aws.create(&token().id).unwrap_err().0;
+    assert!(problem.contains("can't be reached"), "{problem}");
+    assert!(!problem.contains("left over"), "{problem}");
+    assert_eq!(
+        names(&came),
+        [
+            "CreateUser",
+            "PutUserPolicy",
+            "CreateAccessKey",
+            "ListAccessKeys",
+            "DeleteAccessKey",
+            "DeleteAccessKey",
+            "DeleteUserPolicy",
+            "DeleteUser"
+        ]
+    );
+    let came = came.lock().unwrap();
+    assert!(came[4].1.ends_with("&AccessKeyId=AKIALOST"));
+    assert!(came[5].1.ends_with("&AccessKeyId=AKIAOTHER"));
+}
+
+#[test]
+fn a_user_is_made_again_only_where_aws_said_no_for_now() {
+    for (status, code) in [(400, "Throttling"), (500, "ServiceFailure")] {
+        let no = error(code);
+        let answers = [(status, &*no), (200, USER), (200, "<R/>"), (200, MADE)];
+        let (aws, came) = amazon(&answers, Duration::ZERO);
+        assert!(aws.create(&token().id).is_ok());
+        assert_eq!(names(&came)[..2], ["CreateUser", "CreateUser"]);
+    }
+
+    // No answer, one of something between, and one that says nothing.
+    for (status, text) in [(LOST, ""), (502, "<html>"), (200, "<html>")] {
+        let (aws, came) = amazon(&[(status, text), (200, USER)], Duration::ZERO);
+        let problem = aws.create(&token().id).unwrap_err().0;
+        assert_eq!(names(&came), ["CreateUser"], "neither again nor away");
+        let came = came.lock().unwrap();
+        let user = came[0].1.rsplit_once('=').unwrap().1;
+        let advice = format!(
+            "; the user {user} may have been made: if IAM has one that was created just now, \
+             delete it there"
+        );
+        assert!(problem.ends_with(&advice), "{problem}");
+    }
+}
+
+#[test]
+fn where_no_user_was_made_none_is_deleted() {
+    for (code, tries) in [("AccessDenied", 1), ("LimitExceeded", 1), ("Throttling", 4)] {
+        let (aws, came) = amazon(&[(400, &error(code))], Duration::ZERO);
+        let problem = aws.create(&token().id).unwrap_err().0;
+        assert!(!problem.contains("may have been made"), "{problem}");
+        assert_eq!(names(&came), vec!["CreateUser"; tries], "{code}");
+    }
+    // A name that is missing would mean the operator's own user.
+    let (aws, came) = amazon(&[(200, "<R/>")], Duration::ZERO);
+    let problem = aws.delete(&Map::new()).unwrap_err().0;
+    assert_eq!(problem, "the token names no user at AWS");
+    assert_eq!(names(&came), [""; 0]);
 }
