@@ -247,12 +247,16 @@ impl CloudProvider for Aws {
         let key = text("access_key_id").unwrap_or_default();
         let mut mark = mark.as_object().cloned().unwrap_or_default();
         let (mut touches, mut problem) = (Vec::new(), None);
+        // One region alone may be down, or not be one.
+        let mut is_unreachable = true;
         for region in &self.config.regions {
             let before = mark.get(region).cloned().unwrap_or_default();
             let since = before.get("until").and_then(Value::as_i64);
             let since = since.unwrap_or_else(|| now.secs()).saturating_sub(OVERLAP);
             let mut found = Vec::new();
-            match self.events(region, key, since, &mut found) {
+            let read = self.events(region, key, since, &mut found);
+            is_unreachable &= is_unanswered(&read) && found.is_empty();
+            match read {
                 Ok(true) => {}
                 Ok(false) => {
                     problem = Some(CloudError(format!(
@@ -272,7 +276,9 @@ impl CloudProvider for Aws {
             touches.append(&mut news);
             mark.insert(region.clone(), json!({"until": now.secs(), "seen": seen}));
         }
-        match self.last_used(key) {
+        let used = self.last_used(key);
+        is_unreachable &= is_unanswered(&used);
+        match used {
             Ok(used) => {
                 touches.extend(used.and_then(|used| net(key, used, &touches, &mut mark, now)));
             }
@@ -292,8 +298,13 @@ impl CloudProvider for Aws {
             touches,
             mark: Value::Object(mark),
             problem,
+            is_unreachable,
         }
     }
+}
+
+fn is_unanswered<T>(asked: &Result<T, Failure>) -> bool {
+    asked.as_ref().is_err_and(|failure| failure.is_unreachable)
 }
 
 /// Those that weren't told before, and the ids that the next look needn't tell.

@@ -27,35 +27,45 @@ const MAX_TOKENS: usize = 10_000;
 pub async fn run(console: Shared, provider: Arc<dyn CloudProvider>) {
     let mut ticks = tokio::time::interval(provider.pause());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told = String::new();
+    let mut told = false;
     loop {
         ticks.tick().await;
-        let problem = match look(&console, &provider).await {
-            Ok(problem) => problem,
+        match round(&console, &provider).await {
+            Ok(()) => told = false,
             Err(StoreError::Closed) => return,
-            Err(error) => Some(CloudError(error.to_string())),
-        };
-        let problem = problem.map(|problem| problem.0).unwrap_or_default();
-        if problem == told {
-            continue;
+            Err(error) if !told => {
+                tracing::error!(kind = provider.kind(), %error, "can't keep what a cloud tells; trying again");
+                told = true;
+            }
+            Err(_) => {}
         }
-        match problem.as_str() {
-            "" => tracing::info!(kind = provider.kind(), "the cloud answers again"),
-            problem => tracing::warn!(
-                kind = provider.kind(),
-                problem,
-                "a cloud can't be asked about tokens; trying again"
-            ),
-        }
-        let name = state(provider.kind());
-        if let Err(StoreError::Closed) = console.store.settings().put(&name, &problem).await {
-            return;
-        }
-        told = problem;
     }
 }
 
-/// One look at all tokens; what was wrong with the last that failed.
+/// One look at all tokens, and a word where the account stands otherwise than before. How it stood
+/// is in the store, so that a problem from before a restart ends too.
+async fn round(console: &Shared, provider: &Arc<dyn CloudProvider>) -> Result<(), StoreError> {
+    let problem = look(console, provider).await?;
+    let problem = problem.map(|problem| problem.0).unwrap_or_default();
+    let settings = console.store.settings();
+    let name = state(provider.kind());
+    let told: String = settings.get(&name).await?.unwrap_or_default();
+    if problem == told {
+        return Ok(());
+    }
+    match problem.as_str() {
+        "" => tracing::info!(kind = provider.kind(), "the cloud answers again"),
+        problem => tracing::warn!(
+            kind = provider.kind(),
+            problem,
+            "a cloud can't be asked about tokens; trying again"
+        ),
+    }
+    settings.put(&name, &problem).await
+}
+
+/// One look at all tokens, until the cloud can't be reached; what was wrong with the last that
+/// failed.
 async fn look(
     console: &Shared,
     provider: &Arc<dyn CloudProvider>,
@@ -92,6 +102,7 @@ async fn look(
             touches,
             mark,
             problem: failed,
+            is_unreachable,
         }) = looked
         else {
             problem = Some(CloudError("the look ended before its time".to_owned()));
@@ -101,13 +112,17 @@ async fn look(
             .into_iter()
             .map(|touch| sighting(kind, &id, touch))
             .collect();
-        if !sightings.is_empty() {
-            ingest::record_now(console, sightings).await?;
-        }
         problem = failed.or(problem);
         known.insert(id.to_string(), mark);
-        settings.put(&marks, &known).await?;
+        if !sightings.is_empty() {
+            ingest::record_now(console, sightings).await?;
+            settings.put(&marks, &known).await?;
+        }
+        if is_unreachable {
+            break;
+        }
     }
+    settings.put(&marks, &known).await?;
     Ok(problem)
 }
 
@@ -224,3 +239,6 @@ fn sighting(kind: &TokenKind, id: &TokenId, touch: CloudTouch) -> Sighting {
         fields: coalmine_core::event::raw(&fields),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,8 @@ pub struct Failure {
     message: String,
     /// Whether it may go better later.
     passes: bool,
+    /// Whether no answer came.
+    pub is_unreachable: bool,
 }
 
 impl Failure {
@@ -49,6 +51,7 @@ impl Failure {
             code: String::new(),
             message: message.to_owned(),
             passes: false,
+            is_unreachable: false,
         }
     }
 
@@ -232,6 +235,7 @@ impl Api {
             code: String::new(),
             message: format!("{host} can't be reached: {problem}"),
             passes: true,
+            is_unreachable: true,
         };
         let mut answer = request
             .send(asked.body)
@@ -287,6 +291,7 @@ fn refusal(status: u16, text: &str) -> Failure {
         code,
         message,
         passes,
+        is_unreachable: false,
     }
 }
 

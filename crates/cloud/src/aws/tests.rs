@@ -252,6 +252,7 @@ fn each_failure_has_its_words_and_leaves_the_mark() {
         let mark = json!({"eu-west-1": {"until": NOW - 60, "seen": ["a"]}});
         let looked = look(&aws, &mark);
         assert_eq!(looked.problem.unwrap().0, words);
+        assert!(!looked.is_unreachable, "{words}");
         assert_eq!(
             (looked.touches, &looked.mark["eu-west-1"]),
             (vec![], &mark["eu-west-1"])
@@ -307,8 +308,10 @@ fn a_throttled_request_is_sent_again() {
 fn a_server_that_is_silent_is_given_up() {
     let (aws, _) = amazon(&[(200, "")], Duration::from_secs(30));
     let started = std::time::Instant::now();
-    let problem = look(&aws, &Value::Null).problem.unwrap().0;
+    let looked = look(&aws, &Value::Null);
+    let problem = looked.problem.unwrap().0;
     assert!(problem.contains("can't be reached: "), "{problem}");
+    assert!(looked.is_unreachable);
     assert!(started.elapsed() < Duration::from_secs(20));
     let (aws, _) = amazon(&[(200, "")], Duration::ZERO);
     let dead = Aws::new(AwsConfig {
@@ -320,6 +323,20 @@ fn a_server_that_is_silent_is_given_up() {
         problem.contains("127.0.0.1:1 can't be reached: "),
         "{problem}"
     );
+}
+
+#[test]
+fn one_region_that_is_silent_is_not_the_whole_account() {
+    let answers = [
+        (LOST, ""),
+        (LOST, ""),
+        (LOST, ""),
+        (LOST, ""),
+        (200, UNUSED),
+    ];
+    let (aws, _) = amazon(&answers, Duration::ZERO);
+    let looked = look(&aws, &Value::Null);
+    assert!(looked.problem.is_some() && !looked.is_unreachable);
 }
 
 #[test]

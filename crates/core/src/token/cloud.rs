@@ -53,6 +53,8 @@ pub struct Looked {
     pub mark: Value,
     /// Why it isn't all.
     pub problem: Option<CloudError>,
+    /// Whether no answer came at all, so that asking about another token is of no use now.
+    pub is_unreachable: bool,
 }
 
 /// One use of a token's credentials, as the cloud tells it.
