@@ -276,11 +276,13 @@ impl CloudProvider for Aws {
             touches.append(&mut news);
             mark.insert(region.clone(), json!({"until": now.secs(), "seen": seen}));
         }
+        let told = touches.iter().map(|touch| touch.at.secs()).max();
+        account_for(&mut mark, told);
         let used = self.last_used(key);
         is_unreachable &= is_unanswered(&used);
         match used {
             Ok(used) => {
-                touches.extend(used.and_then(|used| net(key, used, &touches, &mut mark, now)));
+                touches.extend(used.and_then(|used| net(key, used, &mut mark, now)));
             }
             Err(failure) => {
                 let failure = CloudError(format!("the last use of the key {key}: {failure}"));
@@ -321,25 +323,27 @@ fn fresh(before: &Value, found: Vec<CloudTouch>) -> (Vec<CloudTouch>, Vec<String
     (news, seen)
 }
 
-/// A use that CloudTrail has had time to tell and didn't. `last` in the mark is the latest use that
-/// is accounted for.
+/// Notes a use that was told: `last` in the mark is the latest.
+fn account_for(mark: &mut Map<String, Value>, told: Option<i64>) {
+    let last = mark.get("last").and_then(Value::as_i64).max(told);
+    if let Some(last) = last {
+        mark.insert("last".to_owned(), last.into());
+    }
+}
+
+/// A use that CloudTrail has had time to tell and didn't.
 fn net(
     key: &str,
     (at, service, region): (Timestamp, String, String),
-    told: &[CloudTouch],
     mark: &mut Map<String, Value>,
     now: Timestamp,
 ) -> Option<CloudTouch> {
-    let latest = told.iter().map(|touch| touch.at.secs()).max();
-    let known = mark.get("last").and_then(Value::as_i64).max(latest);
-    if let Some(known) = known {
-        mark.insert("last".to_owned(), known.into());
-    }
+    let known = mark.get("last").and_then(Value::as_i64);
     let covered = known.is_some_and(|known| at.secs() <= known.saturating_add(LAST_USED_EXACT));
     if covered || at.secs().saturating_add(GRACE) > now.secs() {
         return None;
     }
-    mark.insert("last".to_owned(), at.secs().into());
+    account_for(mark, Some(at.secs()));
     let id = format!("last-used-{key}-{}", at.secs());
     let fields = [
         ("access_key_id", key),

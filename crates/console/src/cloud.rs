@@ -75,7 +75,6 @@ async fn look(
     };
     let filter = TokenFilter {
         kind: Some(kind.id.to_owned()),
-        enabled: Some(true),
         ..TokenFilter::default()
     };
     let rows = console
@@ -92,8 +91,9 @@ async fn look(
         .into_iter()
         .filter(|row| is_connected(&row.fields))
         .collect();
+    // Disabled tokens keep their marks: what was told once isn't told again when they're enabled.
     known.retain(|id, _| rows.iter().any(|row| row.id.as_str() == id));
-    for row in rows {
+    for row in rows.into_iter().filter(|row| row.enabled) {
         let id = row.id.clone();
         let mark = known.get(id.as_str()).cloned().unwrap_or_default();
         let (asked, token) = (Arc::clone(provider), token(row));

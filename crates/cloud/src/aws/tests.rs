@@ -369,6 +369,20 @@ fn the_safety_net_tells_what_cloudtrail_does_not() {
     );
 }
 
+#[test]
+fn the_safety_net_knows_what_was_told_while_it_had_no_answer() {
+    let told = page(&[event("a", NOW - 7_000, KEY)], None);
+    let denied = error("AccessDenied");
+    for silent in [(200, UNUSED), (403, &*denied)] {
+        let (aws, _) = amazon(&[(200, &told), silent], Duration::ZERO);
+        let first = look(&aws, &Value::Null);
+        assert_eq!(ids(&first), ["a"]);
+        let last = used(NOW - 7_000);
+        let (aws, _) = amazon(&[(200, &told), (200, &last)], Duration::ZERO);
+        assert_eq!(ids(&look(&aws, &first.mark)), [""; 0]);
+    }
+}
+
 const USER: &str = "<CreateUserResponse><CreateUserResult><User><Path>/</Path><UserName>u</UserName><UserId>AIDAX</UserId><Arn>arn:aws:iam::557208331452:user/u</Arn></User></CreateUserResult></CreateUserResponse>";
 const MADE: &str = "<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey><UserName>u</UserName><AccessKeyId>AKIANEW</AccessKeyId><Status>Active</Status><SecretAccessKey>a&amp;b/c</SecretAccessKey></AccessKey></CreateAccessKeyResult></CreateAccessKeyResponse>";
 

@@ -204,3 +204,23 @@ async fn marks_are_kept_once_a_round_and_with_what_is_recorded() {
     let counts: Vec<_> = incidents.iter().map(|one| one.events_count).collect();
     assert_eq!(counts, [1, 1]);
 }
+
+#[tokio::test]
+async fn a_disabled_token_is_not_asked_about_and_keeps_its_mark() {
+    let bench = Bench::new().await;
+    bench.round(said()).await;
+    let tokens = bench.console.store.tokens();
+    tokens.set_enabled(&id(1), false).await.unwrap();
+    let looks = bench.round(said()).await;
+    assert_eq!(looks.len(), 1);
+    assert_eq!(looks[0].0, id(2));
+    tokens.set_enabled(&id(1), true).await.unwrap();
+    let looks = bench.round(said()).await;
+    let look = looks.iter().find(|look| look.0 == id(1)).unwrap();
+    assert_eq!(look.1, "m");
+
+    tokens.delete(&id(1)).await.unwrap();
+    bench.round(said()).await;
+    let marks = marks(&bench.console.store).await;
+    assert_eq!(marks.get(id(1).as_str()), None, "a deleted one doesn't");
+}
