@@ -288,39 +288,57 @@ async fn update(ask: Ask) -> Result<Answer, ApiError> {
 
 async fn delete(ask: Ask) -> Result<Answer, ApiError> {
     let token = find(&ask).await?;
-    let incidents = ask.console.store.incidents();
-    let filter = Filter {
-        node_id: Some(token.id.to_string()),
-        ..Filter::default()
-    };
-    if ask.flag("clear_incidents", false) {
-        let who = &ask.caller.who;
-        incidents
-            .act(filter, Action::Delete, true, who, ask.now)
-            .await?;
-        ask.incidents_changed().await?;
-    } else {
-        let first = Page {
-            descending: false,
-            start: None,
-            limit: 1,
-        };
-        if incidents.page(filter, first).await?.total > 0 {
-            return Err(ApiError::conflict("Could not delete Canarydrop"));
-        }
-    }
-    take_back(&ask.console, &token).await?;
-    ask.console.store.tokens().delete(&token.id).await?;
+    delete_all(&ask, std::slice::from_ref(&token)).await?;
     let message = format!("deleted Canarytoken {}", token.id);
     ask.audit("canarytoken_delete", &message, Some(&token.flock_id))
         .await?;
     Ok(Answer::done())
 }
 
-/// Takes a token's credentials back from the cloud that they are of, if they are of one.
-pub(super) async fn take_back(console: &Console, token: &TokenRow) -> Result<(), ApiError> {
-    let done = cloud::delete(console, &token.kind, &token.fields).await;
-    done.map_err(|problem| ApiError::conflict(format!("Could not delete Canarydrop: {problem}")))
+/// Deletes these tokens, and their incidents with `clear_incidents`; none of them where one has
+/// incidents that may not be cleared.
+pub(super) async fn delete_all(ask: &Ask, doomed: &[TokenRow]) -> Result<(), ApiError> {
+    let store = &ask.console.store;
+    let incidents = store.incidents();
+    let clear = ask.flag("clear_incidents", false);
+    let of = |token: &TokenRow| Filter {
+        node_id: Some(token.id.to_string()),
+        ..Filter::default()
+    };
+    if !clear {
+        for token in doomed {
+            let first = Page {
+                descending: false,
+                start: None,
+                limit: 1,
+            };
+            if incidents.page(of(token), first).await?.total > 0 {
+                return Err(ApiError::conflict("Could not delete Canarydrop"));
+            }
+        }
+    }
+    // First what a cloud may refuse: until it's done, the evidence stays. What is gone there
+    // already counts as done, so that a second try works.
+    for token in doomed {
+        cloud::delete(&ask.console, &token.kind, &token.fields)
+            .await
+            .map_err(|problem| {
+                ApiError::conflict(format!("Could not delete Canarydrop: {problem}"))
+            })?;
+    }
+    if clear {
+        for token in doomed {
+            let who = &ask.caller.who;
+            incidents
+                .act(of(token), Action::Delete, true, who, ask.now)
+                .await?;
+        }
+        ask.incidents_changed().await?;
+    }
+    for token in doomed {
+        store.tokens().delete(&token.id).await?;
+    }
+    Ok(())
 }
 
 /// A kind, for forms: what it asks for, how it's noticed, how far it reaches, whether it is

@@ -9,8 +9,8 @@ use coalmine_console::api::{Client, router};
 use coalmine_console::{Catalogue, Console, ConsoleConfig, Shared, ingest, now};
 use coalmine_core::settings::Fault;
 use coalmine_core::token::{
-    self, Answer, Artefact, ArtefactFile, Ask, Group, Hit, Mint, Reach, Takes, Token, TokenChannel,
-    Trip,
+    self, Answer, Artefact, ArtefactFile, Ask, CloudProvider, Group, Hit, Mint, Reach, Takes,
+    Token, TokenChannel, Trip,
 };
 use coalmine_core::{
     Endpoint, Event, EventKind, NodeId, Sighting, SightingId, Subject, Timestamp, TokenId,
@@ -181,7 +181,7 @@ const fn ask(name: &'static str, required: bool, takes: Takes) -> Ask {
 
 fn filed(mint: &Mint<'_>) -> Result<Artefact, Vec<Fault>> {
     let secret = mint.seed.number("secret", 0, u64::MAX);
-    let mut fields = Map::new();
+    let mut fields = mint.cloud.cloned().unwrap_or_default();
     fields.insert("username".to_owned(), "root".into());
     Ok(Artefact {
         fields,
@@ -216,12 +216,19 @@ pub struct Got {
 
 impl Bench {
     pub async fn new() -> Self {
+        Self::with_clouds(Vec::new()).await
+    }
+
+    /// The same with accounts at clouds.
+    pub async fn with_clouds(clouds: Vec<Arc<dyn CloudProvider>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", dir.path().join("t.db").display())).unwrap();
+        let mut config = config(dir.path());
+        config.token_others.clouds = clouds;
         let console: Shared = Arc::new(Console {
             store,
             catalogue: catalogue(),
-            config: config(dir.path()),
+            config,
             changes: watch::Sender::new(0),
             probes: Default::default(),
             placing: Default::default(),

@@ -1,10 +1,17 @@
 //! Tokens beyond their first hour: files, redirects, ignore lists, domains, breadcrumbs, and who may
 //! do what.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use coalmine_console::now;
-use coalmine_core::token::TokenChannel;
+use coalmine_core::token::{
+    CONNECTED, CloudError, CloudProvider, INTEGRATION, Looked, Token, TokenChannel,
+};
+use coalmine_core::{Timestamp, TokenId};
 use coalmine_store::keys::Role;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::bench::{Bench, Got, node};
 
@@ -752,4 +759,93 @@ async fn breadcrumb_keys_make_breadcrumbs_of_their_flocks_birds_and_nothing_else
             .status,
         403
     );
+}
+
+/// An account that refuses every second time to take credentials back, from the second on.
+#[derive(Debug, Default)]
+struct Refusing(AtomicUsize);
+
+impl CloudProvider for Refusing {
+    fn kind(&self) -> &'static str {
+        "aws-id"
+    }
+
+    fn reach(&self) -> &'static str {
+        ""
+    }
+
+    fn pause(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn create(&self, _: &TokenId) -> Result<Map<String, Value>, CloudError> {
+        let connected = (INTEGRATION.to_owned(), CONNECTED.into());
+        Ok(Map::from_iter([connected]))
+    }
+
+    fn delete(&self, _: &Map<String, Value>) -> Result<(), CloudError> {
+        match self.0.fetch_add(1, Ordering::Relaxed) % 2 {
+            0 => Ok(()),
+            _ => Err(CloudError("no".to_owned())),
+        }
+    }
+
+    fn look(&self, _: &Token, mark: &Value, _: Timestamp) -> Looked {
+        Looked {
+            touches: Vec::new(),
+            mark: mark.clone(),
+            problem: None,
+            is_unreachable: false,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_cloud_does_not_take_back_keeps_its_evidence() {
+    let cloud = Arc::new(Refusing::default());
+    let bench = Bench::with_clouds(vec![Arc::<Refusing>::clone(&cloud)]).await;
+    let asked = || cloud.0.load(Ordering::Relaxed);
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let token = made(&bench, &[("kind", "aws-id")]).await;
+        bench.touch(id_of(&token), "198.51.100.1", now()).await;
+        ids.push(id_of(&token).to_owned());
+    }
+    let left = async || {
+        let incidents = bench.get("incidents/all", &[]).await["incidents"].clone();
+        let tokens = bench.get("canarytokens/fetch", &[]).await["tokens"].clone();
+        let count = |list: Value| list.as_array().unwrap().len();
+        (count(incidents), count(tokens))
+    };
+    let refused = (409, "Could not delete Canarydrop: no");
+
+    // With incidents that may not go, the cloud isn't asked.
+    let domains = ("domains", "tokens.test");
+    let one = ("canarytoken", ids[0].as_str());
+    for (path, which) in [
+        ("canarytokens/delete", domains),
+        ("canarytoken/delete", one),
+    ] {
+        let got = bench.call("POST", path, &[which]).await;
+        assert_eq!(refusal(&got), (409, "Could not delete Canarydrop"));
+    }
+    assert_eq!(asked(), 0);
+
+    let all = [domains, ("clear_incidents", "true")];
+    let got = bench.call("POST", "canarytokens/delete", &all).await;
+    assert_eq!((refusal(&got), asked()), (refused, 2));
+    assert_eq!(left().await, (3, 3));
+
+    let one = [one, ("clear_incidents", "true")];
+    bench.post("canarytoken/delete", &one).await;
+    assert_eq!(left().await, (2, 2));
+    let one = [
+        ("canarytoken", ids[1].as_str()),
+        ("clear_incidents", "true"),
+    ];
+    let got = bench.call("POST", "canarytoken/delete", &one).await;
+    assert_eq!((refusal(&got), asked()), (refused, 4));
+    assert_eq!(left().await, (2, 2));
+    bench.post("canarytoken/delete", &one).await;
+    assert_eq!(left().await, (1, 1));
 }

@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use coalmine_store::incidents::{Action, Filter, Page};
 use coalmine_store::tokens::{TokenFilter, TokenRow};
 use serde_json::{Map, Value, json};
 
 use super::super::table::{Endpoint, Needs, Param, TEXT, Takes, Verb, optional, required};
 use super::super::{Answer, ApiError, Ask};
-use super::{CLEAR, TOKEN, find, mint, show, take_back};
+use super::{CLEAR, TOKEN, delete_all, find, mint, show};
 use crate::channels::ignore::{self, Style};
 
 /// The parameter of kinds that redirect.
@@ -404,8 +403,8 @@ async fn delete(ask: Ask) -> Result<Answer, ApiError> {
         flocks: ask.scope().await?,
         ..TokenFilter::default()
     };
-    let store = &ask.console.store;
-    let mut doomed = store.tokens().page(filter, None, MAX_TOKENS).await?.tokens;
+    let tokens = ask.console.store.tokens();
+    let mut doomed = tokens.page(filter, None, MAX_TOKENS).await?.tokens;
     doomed.retain(|token| {
         let name = token.fields.get("hostname").and_then(Value::as_str);
         let zone = name
@@ -413,34 +412,7 @@ async fn delete(ask: Ask) -> Result<Answer, ApiError> {
             .map(|(_, zone)| zone);
         zone.is_some_and(|zone| domains.iter().any(|domain| domain == zone))
     });
-    let of = |token: &TokenRow| Filter {
-        node_id: Some(token.id.to_string()),
-        ..Filter::default()
-    };
-    if ask.flag("clear_incidents", false) {
-        for token in &doomed {
-            let (incidents, who) = (store.incidents(), &ask.caller.who);
-            incidents
-                .act(of(token), Action::Delete, true, who, ask.now)
-                .await?;
-        }
-        ask.incidents_changed().await?;
-    } else {
-        for token in &doomed {
-            let first = Page {
-                descending: false,
-                start: None,
-                limit: 1,
-            };
-            if store.incidents().page(of(token), first).await?.total > 0 {
-                return Err(ApiError::conflict("Could not delete Canarydrop"));
-            }
-        }
-    }
-    for token in &doomed {
-        take_back(&ask.console, token).await?;
-        store.tokens().delete(&token.id).await?;
-    }
+    delete_all(&ask, &doomed).await?;
     let message = format!(
         "deleted {} Canarytokens of {}",
         doomed.len(),
