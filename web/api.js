@@ -14,7 +14,8 @@ async function ask(path, options) {
   let answer;
   try {
     answer = await fetch(path, { credentials: "same-origin", redirect: "manual", ...options });
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Failure("The Console cannot be reached. Nothing was lost; the page keeps trying.", 0);
   }
   if (answer.status === 401 || answer.type === "opaqueredirect") {
@@ -24,7 +25,8 @@ async function ask(path, options) {
   let body;
   try {
     body = await answer.json();
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Failure(`The Console answered ${answer.status} without an explanation. Look at its log.`, answer.status);
   }
   if (!answer.ok || body.result === "error" || body.result === "failure") {
@@ -40,6 +42,9 @@ function query(params) {
 
 /** GET of a page-own address, e.g. `rows`. */
 export const page = (name, params = {}, signal) => ask(`/page/${name}${query(params)}`, { signal });
+
+/** How many incidents are open: no change is newer than the newest, so no row comes with it. */
+export const countOpen = async () => (await page("rows", { q: "is:open", after: Number.MAX_SAFE_INTEGER })).open;
 
 /** GET of the public API. */
 export const get = (name, params = {}) => ask(`/api/v1/${name}${query(params)}`, {});

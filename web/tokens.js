@@ -2,7 +2,7 @@
 import { announce, failure, h } from "./dom.js";
 import { get, page } from "./api.js";
 import { keys } from "./keys.js";
-import { onChange } from "./live.js";
+import { onChange, single } from "./live.js";
 import { inert } from "./text.js";
 import { time } from "./time.js";
 
@@ -77,10 +77,11 @@ export function open(root, address, { go }) {
   }
 
   /** What changed is redrawn where it stands; nothing moves under the reader. */
-  async function refresh() {
+  const refresh = single(async () => {
+    const filter = asked;
     try {
-      const answer = await page("tokens", { sort: "last", ...asked });
-      if (closed) return;
+      const answer = await page("tokens", { sort: "last", ...filter });
+      if (closed || filter !== asked) return;
       if (answer.tokens.some((token) => !rows.has(token.id)) && scrollY < 40 && !list.contains(document.activeElement)) return load(true);
       for (const token of answer.tokens) {
         const node = rows.get(token.id);
@@ -90,7 +91,7 @@ export function open(root, address, { go }) {
         if (focused) node.firstChild.focus({ preventScroll: true });
       }
     } catch { /* The banner tells that the Console is out of reach. */ }
-  }
+  });
 
   function step(by) {
     const links = [...list.querySelectorAll("a")];
