@@ -9,12 +9,14 @@ export const title = "Audit";
 /** Mounts the view. */
 export function open(root) {
   const rows = h("tbody"), note = h("div");
-  let cursor = null, closed = false;
+  let cursor = null, closed = false, busy = false;
   const more = h("button", { type: "button", hidden: true, onclick: () => load() }, "Load older ones");
   root.replaceChildren(h("div", { class: "page" }, h("header", {}, h("h1", {}, "Audit")), note,
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Audit trail" }, h("table", {}, h("thead", {}, h("tr", {}, ["When", "Who", "From", "What"].map((label) => h("th", { scope: "col" }, label)))), rows)), h("p", {}, more)));
 
   async function load() {
+    if (busy) return;
+    busy = true;
     try {
       const answer = await get("audit_trail/fetch", cursor === null ? { limit: 100 } : { cursor });
       if (closed) return;
@@ -26,6 +28,8 @@ export function open(root) {
       note.replaceChildren(rows.children.length ? "" : h("p", { class: "soft" }, "Nobody has changed anything yet."));
     } catch (error) {
       if (!closed) note.replaceChildren(failure("The audit trail could not be loaded.", error, load));
+    } finally {
+      busy = false;
     }
   }
   load();

@@ -1,6 +1,6 @@
 // Charts as SVG. Each has a text alternative in words.
 import { s } from "./dom.js";
-import { absolute, clock } from "./time.js";
+import { absolute, axis, drawAxis } from "./time.js";
 
 /** A row's sparkline: counts from first to last event. */
 export function spark(counts) {
@@ -36,7 +36,7 @@ export function histogram({ buckets, step, height = 48, label, chosen, select, z
     svg.append(bar);
   }
   for (const part of [0, .25, .5, .75, 1]) {
-    svg.append(s("text", { class: part % .5 ? "quarter" : null, x: part * width, y: height - 2, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, mark(from + part * (to - from), to - from)));
+    svg.append(when({ class: part % .5 ? "quarter" : null, x: part * width, y: height - 2, "text-anchor": part === 0 ? "start" : part === 1 ? "end" : "middle" }, from + part * (to - from), to - from, part === 1));
   }
   if (chosen) svg.append(s("rect", { class: "window", x: x(Math.max(from, chosen[0])), y: 0, width: Math.max(2, x(Math.min(to, chosen[1])) - x(Math.max(from, chosen[0]))), height: base }));
   if (select) drag(svg, width, base, (a, b) => select(from + (a / width) * (to - from), from + (b / width) * (to - from)), zoomOut);
@@ -46,9 +46,12 @@ export function histogram({ buckets, step, height = 48, label, chosen, select, z
   return svg;
 }
 
-/** What stands at an axis of this length: the day where days go by. */
-function mark(ms, length) {
-  return length > 2 * 86_400_000 ? absolute(ms).slice(0, length > 30 * 86_400_000 ? 10 : 16) : clock(ms, length < 1_200_000);
+/** A time at an axis of this length: the day where days go by, seconds where minutes would repeat; the last one says the zone. */
+function when(props, ms, length, last) {
+  const part = length > 30 * 86_400_000 ? [0, 10] : length > 2 * 86_400_000 ? [0, 16] : [11, length < 1_200_000 ? 19 : 16];
+  const node = s("text", { ...props, ...axis(ms, ...part, last) });
+  drawAxis(node);
+  return node;
 }
 
 /** Dragging a window; a mere click calls `clear`. */
@@ -87,7 +90,7 @@ export function ports(points) {
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words },
     s("line", { class: "axis", x1: left, x2: width, y1: base, y2: base }), s("line", { class: "axis", x1: left, x2: left, y1: 0, y2: base }),
     s("text", { x: left - 6, y: 10, "text-anchor": "end" }, top), s("text", { x: left - 6, y: base, "text-anchor": "end" }, 0),
-    s("text", { x: left, y: height - 3 }, clock(from)), s("text", { x: width, y: height - 3, "text-anchor": "end" }, clock(to)));
+    when({ x: left, y: height - 3 }, from, to - from), when({ x: width, y: height - 3, "text-anchor": "end" }, to, to - from, true));
   for (const [at, port] of points) {
     svg.append(s("circle", { class: "bar hot", cx: (left + 4 + ((at - from) / (to - from)) * (width - left - 8)).toFixed(1), cy: (base - 3 - (port / top) * (base - 8)).toFixed(1), r: 2.5 }, s("title", {}, `port ${port}, ${absolute(at)}`)));
   }

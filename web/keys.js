@@ -13,7 +13,7 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const typing = event.target.closest("input, textarea, select");
   if (typing && event.key !== "Escape") return;
-  if (event.key === "Enter" && event.target.closest("a, button")) return;
+  if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
   const entry = table.get(event.key);
   if (!entry || event.defaultPrevented) return;
   event.preventDefault();

@@ -1,6 +1,8 @@
 // Times: relative in lists, absolute with zone on hover and in the detail.
 import { h } from "./dom.js";
 
+/** What has nothing new for so long is over. */
+const GOING = 2 * 60_000;
 const STEPS = [[86400, "d"], [3600, "h"], [60, "min"]];
 
 /** Whether times are shown in UTC (else in the browser's zone). */
@@ -27,9 +29,25 @@ export function absolute(ms) {
   return `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}:${part.second} ${part.timeZoneName}`;
 }
 
-/** `02:41`, for axes; with seconds where minutes would repeat. */
-export function clock(ms, seconds = false) {
-  return absolute(ms).slice(11, seconds ? 19 : 16);
+/** A time at an axis, as attributes of a text that [`refresh`] draws: the part of the whole time from letter `from` to letter `to`, and the zone. */
+export function axis(ms, from, to, zone) {
+  return { "data-axis": Math.round(ms), "data-from": from, "data-to": to, "data-zone": zone };
+}
+
+/** Writes such a text, now and whenever the zone changes. */
+export function drawAxis(node) {
+  const { axis: ms, from, to, zone } = node.dataset, whole = absolute(Number(ms));
+  say(node, whole.slice(from, to) + (zone === undefined ? "" : whole.slice(19)));
+}
+
+/** "still going on" while the newest event is fresh, then when it was. */
+export function going(last) {
+  return Date.now() - last < GOING ? h("span", { class: "going", "data-last": last }, "still going on") : time(last);
+}
+
+/** What stays as it is must not be touched: somebody may have selected it. */
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** A `<time>`; `how` is `relative` or `absolute`. */
@@ -44,13 +62,18 @@ function draw(node) {
   if (Number.isNaN(ms)) return;
   const whole = absolute(ms);
   const ago = Date.now() - ms;
-  node.textContent = node.dataset.how === "absolute" ? whole : ago < 5000 ? "just now" : `${span(ago)} ago`;
+  say(node, node.dataset.how === "absolute" ? whole : ago < 5000 ? "just now" : `${span(ago)} ago`);
   node.title = node.dataset.how === "absolute" ? `${span(ago)} ago` : whole;
 }
 
 /** Redraws every time on the page. */
 export function refresh() {
   document.querySelectorAll("time[datetime]").forEach(draw);
+  document.querySelectorAll("[data-axis]").forEach(drawAxis);
+  for (const node of document.querySelectorAll(".going[data-last]")) {
+    const last = Number(node.dataset.last);
+    if (Date.now() - last >= GOING) node.replaceWith(time(last));
+  }
 }
 
 setInterval(refresh, 20_000);
