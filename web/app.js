@@ -1,7 +1,8 @@
 // The shell: one view at a time, addresses, the tab's title, the keyboard that works everywhere.
-import { announce, h } from "./dom.js";
+import { countOpen } from "./api.js";
+import { announce, entitle, h } from "./dom.js";
 import { keys } from "./keys.js";
-import { start } from "./live.js";
+import { onChange, single, start } from "./live.js";
 import { refresh } from "./time.js";
 
 const VIEWS = [
@@ -18,15 +19,35 @@ const VIEWS = [
 const root = document.getElementById("main");
 let current = null;
 let view = null;
+let known = null;
 
-/** Shows how many incidents are open: in the rail and in the tab's title. */
-function setOpen({ count, more }) {
+/** Shows how many incidents are open: in the rail and in the tab's title. `fresh`: sentences of new ones, where the view knows them. */
+function setOpen({ count, more }, fresh = []) {
   const text = count ? `${count}${more ? "+" : ""}` : "";
   const badge = document.getElementById("open");
   badge.textContent = text;
   badge.nextElementSibling.textContent = text ? `, ${text} not acknowledged` : "";
   document.title = (text ? `(${text}) ` : "") + document.title.replace(/^\(\d+\+?\) /, "");
+  const rise = fresh.length || (known === null ? 0 : count - known);
+  known = count;
+  if (rise > 0) notify(fresh.length === 1 ? fresh[0] : rise === 1 ? "A new incident" : `${rise} new incidents`);
 }
+
+/** A desktop notification, if the user turned it on and doesn't look at the page. */
+function notify(text) {
+  if (!document.hidden || localStorage.getItem("notify") !== "on" || !("Notification" in window) || Notification.permission !== "granted") return;
+  // A notification is plain text to every desktop that shows it.
+  const body = text.replace(/[\p{C}]/gu, "\ufffd").slice(0, 200);
+  new Notification("Coalmine", { body, tag: "coalmine", icon: document.querySelector("link[rel=icon]").href });
+}
+
+/** The incidents count by themselves; every other view is counted for. */
+const count = single(async () => {
+  if (current === VIEWS[0]) return;
+  try {
+    setOpen(await countOpen());
+  } catch { /* The banner tells that the Console is out of reach. */ }
+});
 
 /** Goes to an address; `replace` leaves no step in the history. */
 function go(address, replace = false) {
@@ -37,16 +58,21 @@ function go(address, replace = false) {
 async function show() {
   const url = new URL(location.href);
   const found = VIEWS.find(([pattern]) => pattern.test(url.pathname));
-  if (!found) return location.reload();
   for (const link of document.querySelectorAll(".rail li a")) {
-    if (link.pathname === found[1]) link.setAttribute("aria-current", "page");
+    if (link.pathname === found?.[1]) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  if (current === found) return view?.update?.(url);
+  if (found && current === found) return view?.update?.(url);
   const moved = current !== null;
   current = found;
   view?.close?.();
   view = null;
+  count();
+  if (!found) {
+    entitle("No such page");
+    root.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "There is no such page"), h("p", {}, "The address is cut off or misspelt, or what it named is gone."), h("p", {}, h("a", { href: "/", "data-inside": true }, "All incidents"))));
+    return announce("There is no such page");
+  }
   let module;
   try {
     module = await found[2]();
@@ -56,8 +82,7 @@ async function show() {
     return;
   }
   if (current !== found) return;
-  const count = /^\(\d+\+?\) /.exec(document.title)?.[0] ?? "";
-  document.title = `${count}${module.title} · Coalmine`;
+  entitle(module.title);
   view = module.open(root, new URL(location.href), { go, setOpen });
   announce(module.title);
   // What was pressed is gone: the keyboard goes on at the top of the new view.
@@ -78,5 +103,6 @@ keys({
   2: ["Birds", () => go("/birds")],
   3: ["Tokens", () => go("/tokens")],
 });
+onChange(count);
 start();
 show();

@@ -22,6 +22,17 @@ function fill(node, props, children) {
   return node;
 }
 
+/** Names the tab; the count of open incidents before the name stays. */
+export function entitle(text) {
+  document.title = `${/^\(\d+\+?\) /.exec(document.title)?.[0] ?? ""}${text} \u00b7 Coalmine`;
+}
+
+/** Whether the reader's hands are in it: the keyboard, a selection or a pressed button. */
+export function inUse(node) {
+  const chosen = getSelection();
+  return (node !== document.activeElement && node.contains(document.activeElement)) || (!chosen.isCollapsed && node.contains(chosen.anchorNode)) || node.matches(":active");
+}
+
 /** Says something to screen readers, politely. */
 export function announce(text) {
   document.getElementById("live").textContent = text;

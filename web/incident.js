@@ -1,22 +1,38 @@
 // One incident: facts, timeline, what was tried, what it means, every event.
-import { announce, confirm, copyButton, failure, h, toast } from "./dom.js";
+import { announce, confirm, copyButton, entitle, failure, h, inUse, toast } from "./dom.js";
 import { page, post, remove } from "./api.js";
 import { grid, histogram, ports } from "./charts.js";
 import { ignoreSuch } from "./ignore.js";
 import { inert, value } from "./text.js";
-import { time } from "./time.js";
+import { going, time } from "./time.js";
+
+/** Most fields that the table of events shows. */
+const MAX_COLUMNS = 24;
 
 /** Shows the incident in `root`. */
 export function openIncident(root, hash, { close, href, go, sentence, changed, gone }) {
-  let closed = false, shown = null, zoom = null, events = null, passwords = false;
+  let closed = false, shown = null, zoom = null, events = null, passwords = false, sorted = "count", asks = 0, mine = false;
+  const changedPill = h("button", { type: "button", class: "pill", onclick: () => { draw(); root.focus({ preventScroll: true }); } }, "Changed: show");
 
-  async function load() {
+  /** `own`: the reader changed it, so it may be drawn anew under their hands. */
+  async function load(own = false) {
+    const ask = ++asks;
+    mine ||= own === true;
     try {
       const incident = await page("incident", { hash });
-      if (closed) return;
-      const first = shown === null;
+      // A later question has the newer answer.
+      if (closed || ask !== asks) return;
+      const first = shown === null, same = JSON.stringify(incident) === JSON.stringify(shown);
       shown = incident;
+      if (same && !changedPill.isConnected) { mine = false; return; }
+      if (!first && !mine && inUse(root)) {
+        if (!changedPill.isConnected) { root.prepend(changedPill); announce("This incident has changed."); }
+        return;
+      }
+      const pressed = root.querySelector(".actions")?.contains(document.activeElement);
+      mine = false;
       draw();
+      if (pressed) root.querySelector(".actions button").focus({ preventScroll: true });
       if (first) { root.scrollTop = 0; announce(`Incident open: ${root.querySelector("h1").textContent}`); }
     } catch (error) {
       if (closed || shown) return;
@@ -27,17 +43,20 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
   function draw() {
     const { row } = shown;
     const top = root.scrollTop;
-    document.title = document.title.replace(/^(\(\d+\) )?.*/, (_, n) => `${n ?? ""}${row.title} · Coalmine`);
+    entitle(row.title);
+    const unfolded = root.querySelector("details")?.open;
     root.replaceChildren(...[
       h("button", { type: "button", class: "close", "aria-label": "Close the incident", title: "Close (Esc)", onclick: close }, "✕"),
       h("header", {},
         h("button", { type: "button", class: "back", onclick: close }, "← All incidents"),
         h("h1", {}, sentence(row)),
-        h("p", { class: "soft" }, row.title, row.open ? "" : " · acknowledged", shown.going ? h("span", {}, " · ", h("span", { class: "going" }, "still going on")) : null),
+        h("p", { class: "soft" }, row.title, row.open ? "" : " · acknowledged", shown.going ? [" · ", going(row.last)] : null),
         actions(row)),
-      h("section", { "aria-label": "Facts" }, h("dl", { class: "factlist" }, shown.facts.map((fact) => h("div", {}, h("dt", {}, fact.label), h("dd", {}, fact.at ? time(fact.at, "absolute") : fact.captured ? inert(fact.text) : fact.text))))),
+      h("section", { "aria-label": "Facts" }, h("dl", { class: "factlist" }, shown.facts.map((fact) => h("div", {}, h("dt", {}, fact.label), h("dd", {}, fact.at ? time(fact.at, "absolute") : fact.captured ? inert(fact.text) : fact.text)))),
+        shown.read && shown.read < row.events ? h("p", { class: "hint" }, `Counted in the first ${shown.read} of ${row.events} events.`) : null),
       h("section", {}, h("h2", {}, "What this usually means, and what to do"), h("ol", { class: "advice" }, shown.advice.map((line) => h("li", {}, line)))),
       timeline(), tried(), hashes(), scan(), files(), all(), related()].filter(Boolean));
+    if (unfolded) root.querySelector("details")?.setAttribute("open", "");
     root.scrollTop = top;
   }
 
@@ -46,7 +65,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
       try {
         await (name === "delete" ? remove : post)(`incident/${name}`, { incident: row.key });
         toast(done);
-        if (name === "delete") { gone(hash); close(); } else load();
+        if (name === "delete") { gone(hash); close(); } else load(true);
         changed();
       } catch (error) {
         toast(`It was not changed: ${error.message}`);
@@ -81,13 +100,12 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
   function tried() {
     const { tried } = shown;
     if (tried.length === 0) return null;
-    let by = "count";
     const body = h("tbody");
     const paint = () => {
-      const order = [...tried].sort((a, b) => (by === "count" ? b.count - a.count : String(a[by]).localeCompare(String(b[by]))));
+      const order = [...tried].sort((a, b) => (sorted === "count" ? b.count - a.count : String(a[sorted]).localeCompare(String(b[sorted]))));
       body.replaceChildren(...order.map((pair) => h("tr", {}, h("td", {}, inert(pair.user)), h("td", {}, pair.password === null ? h("span", { class: "soft" }, "none") : passwords ? inert(pair.password) : h("span", { class: "soft", "aria-label": "hidden" }, "••••••")), h("td", { class: "num" }, pair.count))));
     };
-    const head = (label, key, number) => h("th", { class: number && "num", scope: "col" }, h("button", { type: "button", title: `Sort by ${label.toLowerCase()}`, onclick: () => { by = key; paint(); } }, label, " ⇅"));
+    const head = (label, key, number) => h("th", { class: number && "num", scope: "col" }, h("button", { type: "button", title: `Sort by ${label.toLowerCase()}`, onclick: () => { sorted = key; paint(); } }, label, " ⇅"));
     const toggle = h("button", { type: "button", onclick: () => { passwords = !passwords; toggle.textContent = passwords ? "Hide passwords" : "Show passwords"; paint(); drawEvents(); } }, passwords ? "Hide passwords" : "Show passwords");
     paint();
     return h("section", {}, h("div", { class: "actions" }, h("h2", {}, "What was tried"), toggle,
@@ -132,32 +150,41 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
   const slot = h("section", {});
   let raw = false;
   function all() {
-    events ??= { list: shown.events, cursor: shown.cursor };
-    if (events.list.length < shown.events.length || events.cursor === null) events = { list: shown.events, cursor: shown.cursor };
+    // The oldest come first, so what was loaded stays and new ones come after it.
+    const more = events && events.list.length > shown.events.length;
+    events = more ? { list: events.list, cursor: events.list.length < shown.row.events ? events.cursor ?? events.list.length : null } : { list: shown.events, cursor: shown.cursor };
     drawEvents();
     return slot;
   }
 
   function drawEvents() {
     const list = zoom ? events.list.filter((e) => e.at >= zoom[0] && e.at <= zoom[1]) : events.list;
-    const columns = [...new Set(list.flatMap((e) => Object.keys(e.fields)))].slice(0, 24);
+    const names = [...new Set(list.flatMap((e) => Object.keys(e.fields)))], columns = names.slice(0, MAX_COLUMNS);
+    const said = zoom && events.cursor !== null ? `${list.length} of the ${events.list.length} loaded events are in this part; ${shown.row.events} in all` : `${list.length} of ${shown.row.events} shown`;
     const secret = (name) => !passwords && /password/i.test(name);
     const table = h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Time"), columns.map((name) => h("th", { scope: "col" }, inert(name))))),
       h("tbody", {}, list.map((e) => h("tr", {}, h("td", { class: "when" }, time(e.at, "absolute")), columns.map((name) => h("td", {}, e.fields[name] === undefined ? "" : secret(name) ? "••••••" : value(e.fields[name])))))));
-    slot.replaceChildren(h("div", { class: "actions" }, h("h2", {}, "Events"), h("span", { class: "soft small" }, `${list.length} of ${shown.row.events} shown`),
+    slot.replaceChildren(h("div", { class: "actions" }, h("h2", {}, "Events"), h("span", { class: "soft small" }, said),
       h("button", { type: "button", "aria-pressed": String(raw), onclick: () => { raw = !raw; drawEvents(); } }, raw ? "Table" : "Raw JSON"),
       raw && copyButton(() => JSON.stringify(list.map((e) => ({ at: e.at, ...e.fields })), null, 2))),
       raw ? h("pre", { class: "inert scroll", tabindex: "0" }, inert2(JSON.stringify(list.map((e) => ({ at: e.at, ...e.fields })), null, 2))) : h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Events" }, table),
+      !raw && names.length > MAX_COLUMNS ? h("p", { class: "hint" }, `${count(names.length - MAX_COLUMNS, "more field")}: see the raw JSON.`) : "",
       events.cursor !== null && h("p", {}, h("button", { type: "button", onclick: moreEvents }, "Load more events")) || "");
   }
 
+  let fetching = false;
   async function moreEvents() {
+    if (fetching) return;
+    fetching = true;
     try {
       const answer = await page("events", { hash, cursor: events.cursor });
+      if (closed) return;
       events = { list: [...events.list, ...answer.events], cursor: answer.cursor };
       drawEvents();
     } catch (error) {
       toast(`No more events could be loaded: ${error.message}`);
+    } finally {
+      fetching = false;
     }
   }
 
@@ -165,7 +192,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
     if (shown.related.length === 0) return null;
     return h("section", {}, h("h2", {}, "Also from this source"), h("ul", { class: "related" }, shown.related.map((row) => {
       const link = h("a", { href: href(row.hash) }, sentence(row));
-      link.addEventListener("click", (event) => { if (!event.ctrlKey && !event.metaKey) { event.preventDefault(); go(href(row.hash)); } });
+      link.addEventListener("click", (event) => { if (!event.defaultPrevented && !event.ctrlKey && !event.metaKey) { event.preventDefault(); go(href(row.hash)); } });
       return h("li", {}, link, h("span", { class: "soft small" }, " · ", time(row.last)));
     })));
   }

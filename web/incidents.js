@@ -1,17 +1,16 @@
 // The incidents: list and open incident side by side, new ones arriving without moving what is read.
-import { announce, failure, h, toast } from "./dom.js";
+import { announce, entitle, failure, h, inUse, toast } from "./dom.js";
 import { page, post } from "./api.js";
 import { spark, histogram } from "./charts.js";
 import { keys } from "./keys.js";
-import { onChange } from "./live.js";
+import { onChange, single } from "./live.js";
 import { openIncident } from "./incident.js";
 import { searchBox, windowOf, withWindow } from "./search.js";
 import { inert } from "./text.js";
-import { span, time } from "./time.js";
+import { going, span, time } from "./time.js";
 
 export const title = "Incidents";
 
-const GOING = 2 * 60_000;
 /** What is listed when the address asks for nothing else. */
 const USUAL = "is:open";
 const DAY_STEP = 15 * 60_000;
@@ -19,25 +18,26 @@ const DAY_STEP = 15 * 60_000;
 /** Mounts the view. `go(address)` navigates. */
 export function open(root, address, { go, setOpen }) {
   const rows = new Map();
-  let query = null, cursor = null, newest = 0, current = null, detail = null, loading = null, waiting = [], notified = null;
+  // `newest` is null until a list is there that changes can be asked for.
+  let query = null, cursor = null, newest = null, current = null, detail = null, loading = null, late = false, failed = false, waiting = [], told = 0, closed = false;
   const looked = Number(localStorage.getItem("looked") ?? 0);
-  let facts = null, kinds = [], birds = [];
+  let kinds = [], birds = [];
 
   const strip = h("div", { class: "strip" });
   const pill = h("button", { type: "button", class: "pill", hidden: true, onclick: showWaiting });
   const list = h("ol", { class: "rows", "aria-label": "Incidents" });
   const more = h("button", { type: "button", class: "more", hidden: true, onclick: () => load() }, "Load older ones");
   const note = h("div");
-  const searchSlot = h("div");
+  const search = searchBox({ kinds: () => kinds, birds: () => birds, go: (q) => go(href(null, q)) });
   const tabs = h("nav", { class: "tabs", "aria-label": "Which incidents" });
   const side = h("section", { class: "detail", "aria-label": "Incident", tabindex: "-1", hidden: true });
   const listBox = h("section", { class: "list", "aria-label": "List of incidents" },
-    h("header", {}, h("div", { class: "top" }, h("h1", {}, "Incidents"), tabs, h("span", { class: "soft small" }, h("kbd", {}, "?"), " keys")), searchSlot, strip),
+    h("header", {}, h("div", { class: "top" }, h("h1", {}, "Incidents"), tabs, h("span", { class: "soft small" }, h("kbd", {}, "?"), " keys")), search, strip),
     pill, note, list, more);
   const frame = h("div", { class: "incidents" }, listBox, side);
   root.replaceChildren(frame);
 
-  const sentinel = new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && cursor !== null && load(), { rootMargin: "800px" });
+  const sentinel = new IntersectionObserver((entries) => entries.some((e) => e.isIntersecting) && cursor !== null && !failed && load(), { rootMargin: "800px" });
   sentinel.observe(more);
 
   // ---- list
@@ -47,15 +47,19 @@ export function open(root, address, { go, setOpen }) {
   }
 
   async function load(restart = false) {
-    if (loading && !restart) return;
+    if (closed || (loading && !restart)) return;
     loading?.abort();
     const control = new AbortController();
     loading = control;
+    if (restart) newest = null;
+    failed = false;
     more.textContent = rows.size && !restart ? "Load older ones" : "Looking further back…";
     try {
       const answer = await page("rows", { q: query, cursor: restart ? null : cursor }, control.signal);
-      if (restart) { rows.clear(); list.replaceChildren(); waiting = []; showPill(); listBox.scrollTop = 0; }
-      for (const row of answer.rows) add(row);
+      if (closed || loading !== control) return;
+      if (restart) clear();
+      // One that changed meanwhile waits as it is now.
+      for (const row of answer.rows) if (!waiting.some((w) => w.hash === row.hash)) add(row);
       cursor = answer.cursor;
       if (restart) newest = answer.newest;
       note.replaceChildren(...(answer.problems ?? []).map((text) => h("p", { class: "notice" }, text)));
@@ -66,12 +70,29 @@ export function open(root, address, { go, setOpen }) {
       if (restart) announce(`${rows.size}${cursor === null ? "" : " or more"} incidents listed.`);
       mark();
     } catch (error) {
-      if (error.name !== "AbortError") note.replaceChildren(failure("The incidents could not be loaded.", error, () => load(restart)));
-    } finally {
-      if (loading === control) loading = null;
+      if (closed || loading !== control) return;
+      failed = true;
+      if (restart) clear();
+      more.textContent = "Load older ones";
+      note.replaceChildren(failure("The incidents could not be loaded.", error, () => load(restart)));
     }
-    // A search that looks far back answers with little at a time.
-    if (!loading && cursor !== null && more.getBoundingClientRect().top < innerHeight + 400) load();
+    if (loading !== control) return;
+    loading = null;
+    if (failed) return;
+    if (late) refresh();
+    // A search that looks far back answers with little at a time. A list that isn't shown needs no more.
+    const box = more.getBoundingClientRect();
+    if (cursor !== null && box.height > 0 && box.top < innerHeight + 400) load();
+  }
+
+  function clear() {
+    rows.clear();
+    list.replaceChildren();
+    cursor = null;
+    more.hidden = true;
+    waiting = [];
+    showPill();
+    listBox.scrollTop = 0;
   }
 
   function nothing() {
@@ -93,9 +114,9 @@ export function open(root, address, { go, setOpen }) {
     const link = h("a", { href: href(row.hash), "data-hash": row.hash },
       h("span", { class: "sentence" }, sentence(row), row.open ? h("span", { class: "unseen" }, " (not acknowledged)") : null),
       h("span", { class: "meta" }, row.reverse && inert(row.reverse), h("bdi", {}, row.flock), row.events > 1 && h("span", {}, `lasted ${span(row.last - row.created)}`)),
-      h("span", { class: "side" }, row.events > 1 && Date.now() - row.last < GOING ? h("span", { class: "going" }, "still going on") : time(row.last), row.events > 1 && spark(row.spark)));
+      h("span", { class: "side" }, row.events > 1 ? going(row.last) : time(row.last), row.events > 1 && spark(row.spark)));
     link.addEventListener("click", (event) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
       go(href(row.hash));
     });
@@ -110,39 +131,56 @@ export function open(root, address, { go, setOpen }) {
   }
 
   // ---- live
-  async function refresh() {
-    drawStrip();
+  const changes = single(async () => {
+    if (newest === null) {
+      // What is being loaded may be older than the change; what failed is tried again.
+      late = true;
+      if (!loading) load(true);
+      return;
+    }
+    late = false;
+    const asked = query, after = newest;
+    let answer;
     try {
-      const answer = await page("rows", { q: query, after: newest });
-      newest = Math.max(newest, answer.newest);
-      setOpen(answer.open);
-      for (const row of answer.rows) {
-        const known = rows.get(row.hash);
-        if (known) {
-          const focused = known.node.contains(document.activeElement);
-          known.row = row;
-          fill(known.node, row);
-          if (focused) known.node.firstChild.focus({ preventScroll: true });
-        } else if (!row.listed) {
-          waiting = waiting.filter((w) => w.hash !== row.hash);
-        } else if (!waiting.some((w) => w.hash === row.hash)) {
-          waiting.push(row);
-        } else {
-          waiting = waiting.map((w) => (w.hash === row.hash ? row : w));
-        }
-        if (row.hash === current) detail?.refresh();
+      answer = await page("rows", { q: asked, after });
+    } catch {
+      return; // The banner tells that the Console is out of reach.
+    }
+    // Another list is loaded or being loaded: these rows are not of it.
+    if (closed || asked !== query || after !== newest) return;
+    newest = Math.max(newest, answer.newest);
+    const fresh = [];
+    for (const row of answer.rows) {
+      const known = rows.get(row.hash);
+      if (known) {
+        if (known.row.updated_id > row.updated_id) continue;
+        const focused = known.node.contains(document.activeElement);
+        known.row = row;
+        fill(known.node, row);
+        if (focused) known.node.firstChild.focus({ preventScroll: true });
+      } else {
+        if (row.listed && row.open && !waiting.some((w) => w.hash === row.hash)) fresh.push(`${row.source} ${row.did} ${row.place}`);
+        waiting = waiting.filter((w) => w.hash !== row.hash);
+        if (row.listed) waiting.push(row);
       }
-      mark();
-      showPill();
-      notify();
-      if (answer.more) refresh();
-    } catch { /* The banner tells that the Console is out of reach. */ }
+      if (row.hash === current) detail?.refresh();
+    }
+    mark();
+    showPill();
+    setOpen(answer.open, fresh);
+    if (answer.more) changes();
+  });
+
+  function refresh() {
+    drawStrip();
+    return changes();
   }
 
   function showPill() {
     pill.hidden = waiting.length === 0;
     pill.textContent = `${waiting.length} new`;
-    if (waiting.length) announce(`${waiting.length} new incidents.`);
+    if (waiting.length > told) announce(`${waiting.length} new incident${waiting.length === 1 ? "" : "s"}.`);
+    told = waiting.length;
     if (rows.size === 0 && waiting.length) showWaiting();
   }
 
@@ -155,23 +193,16 @@ export function open(root, address, { go, setOpen }) {
     mark();
   }
 
-  function notify() {
-    const fresh = waiting.filter((row) => row.open && row.updated_id > (notified ?? 0));
-    notified = Math.max(notified ?? 0, ...waiting.map((row) => row.updated_id));
-    if (fresh.length === 0 || localStorage.getItem("notify") !== "on" || !("Notification" in window) || Notification.permission !== "granted" || !document.hidden) return;
-    const row = fresh[0];
-    // A notification is plain text to every desktop that shows it.
-    const body = fresh.length === 1 ? `${row.source} ${row.did} ${row.place}`.replace(/[\p{C}]/gu, "\ufffd").slice(0, 200) : `${fresh.length} new incidents`;
-    new Notification("Coalmine", { body, tag: "coalmine", icon: document.querySelector("link[rel=icon]").href });
-  }
-
   // ---- strip
-  async function drawStrip() {
+  const drawStrip = single(async () => {
+    let facts;
     try {
       facts = await page("strip", { looked });
     } catch {
       return;
     }
+    // What is being dragged must not go away.
+    if (closed || strip.matches(":active")) return;
     kinds = facts.kinds;
     birds = facts.names;
     strip.replaceChildren(
@@ -179,21 +210,30 @@ export function open(root, address, { go, setOpen }) {
       h("p", { class: "facts" },
         h("span", {}, `${facts.birds_up} bird${facts.birds_up === 1 ? "" : "s"} up`),
         h("span", { class: facts.birds_down ? "loss" : null }, facts.birds_down ? `${facts.birds_down} down` : "none down"),
-        h("span", {}, `${facts.new}${facts.new >= 1000 ? "+" : ""} new since you last looked`)));
-  }
+        h("span", {}, `${facts.new} new since you last looked`)));
+  });
 
   // ---- detail
   function show(hash) {
     if (hash === current) return;
+    const was = current, narrow = matchMedia("(max-width: 60rem)").matches;
+    const inside = side.contains(document.activeElement);
     detail?.close();
     detail = null;
     current = hash;
     frame.classList.toggle("open", hash !== null);
     side.hidden = hash === null;
     mark();
-    if (hash === null) { document.title = document.title.replace(/^(\(\d+\) )?.*/, "$1Incidents · Coalmine"); side.replaceChildren(); return; }
+    if (hash === null) {
+      entitle(title);
+      side.replaceChildren();
+      // The keyboard goes on where the incident was opened.
+      if (narrow || inside) (rows.get(was)?.node.firstChild ?? root).focus();
+      return;
+    }
     detail = openIncident(side, hash, { close: () => go(href(null)), href, go, sentence, changed: refresh, gone: (gone) => { rows.get(gone)?.node.remove(); rows.delete(gone); } });
-    if (matchMedia("(max-width: 60rem)").matches) { scrollTo(0, 0); }
+    if (narrow || inside) side.focus({ preventScroll: true });
+    if (narrow) scrollTo(0, 0);
   }
 
   function step(by) {
@@ -218,7 +258,7 @@ export function open(root, address, { go, setOpen }) {
       await post(entry.row.open ? "incident/acknowledge" : "incident/unacknowledge", { incident: entry.row.key });
       toast(entry.row.open ? "Acknowledged. Press a again to take it back." : "Open again.");
       refresh();
-      if (hash === current) detail?.refresh();
+      if (hash === current) detail?.refresh(true);
     } catch (error) {
       toast(`It was not changed: ${error.message}`);
     }
@@ -250,7 +290,8 @@ export function open(root, address, { go, setOpen }) {
     if (changed) {
       const tab = (label, q) => h("a", { href: href(null, q), "data-inside": true, "aria-current": (q === "" ? !/(^|\s)is:/.test(query) : query.includes(q)) ? "true" : null }, label);
       tabs.replaceChildren(tab("Open", "is:open"), tab("Acknowledged", "is:acknowledged"), tab("All", ""));
-      searchSlot.replaceChildren(searchBox({ query, kinds: () => kinds, birds: () => birds, go: (q) => go(href(null, q)) }));
+      const box = search.querySelector("input");
+      if (box.value.trim() !== query) box.value = query;
       drawStrip();
       load(true);
     }
@@ -258,7 +299,7 @@ export function open(root, address, { go, setOpen }) {
   }
 
   update(address);
-  return { update, close() { forget(); quiet(); clearInterval(every); sentinel.disconnect(); window.removeEventListener("pagehide", left); left(); detail?.close(); } };
+  return { update, close() { closed = true; loading?.abort(); forget(); quiet(); clearInterval(every); sentinel.disconnect(); window.removeEventListener("pagehide", left); left(); detail?.close(); } };
 }
 
 /** The row's sentence, its captured parts inert. */

@@ -1,5 +1,5 @@
 // A new token: a gallery that explains each kind, and a form made from what the kind asks for.
-import { announce, failure, h } from "./dom.js";
+import { announce, entitle, failure, h } from "./dom.js";
 import { get, page, post } from "./api.js";
 import { keys } from "./keys.js";
 
@@ -75,6 +75,7 @@ export function open(root, address, { go }) {
       history.replaceState(null, "", words.value ? `/tokens/new?${new URLSearchParams({ q: words.value })}` : "/tokens/new");
       announce(`${shown} kinds`);
     });
+    entitle(title);
     body.replaceChildren(h("header", {}, h("h1", {}, title), back("/tokens", "All tokens")),
       h("form", { class: "filters", role: "search", "aria-label": "Kinds of tokens", onsubmit: (event) => event.preventDefault() }, h("p", {}, h("label", { for: "q" }, "What do you want to leave lying about?"), words)),
       none, ...groups.map(({ node }) => node));
@@ -140,7 +141,7 @@ export function open(root, address, { go }) {
     });
     body.replaceChildren(h("header", {}, h("h1", {}, `New: ${kind.title}`), back("/tokens/new", "All kinds")),
       h("div", { class: "beside" }, kind.off ? h("p", { class: "notice" }, `It cannot be made here yet: it ${kind.off}.`) : node, h("aside", { class: "small about", "aria-label": "About this kind" }, kind.doc.map((line) => h("p", {}, prose(line))), reach(kind))));
-    document.title = document.title.replace(title, `New: ${kind.title}`);
+    entitle(`New: ${kind.title}`);
     node.elements.memo.focus();
   }
 

@@ -7,14 +7,14 @@ const FIELDS = {
   "is:": "open or acknowledged",
   "user:": "user name that was tried",
   "bird:": "bird or token, by name",
-  "since:": "opened in the last 30m, 2h, 7d",
+  "since:": "something happened in the last 30m, 2h, 7d",
   "until:": "opened before then",
 };
 const VALUES = { "is:": ["open", "acknowledged"], "since:": ["30m", "2h", "24h", "7d", "30d"] };
 
 /** The search box. `kinds` and `birds` feed the completion; `go(query)` is called on Enter. */
-export function searchBox({ query, kinds, birds, go }) {
-  const input = h("input", { id: "search", type: "search", value: query, maxlength: 500, placeholder: "Search: words, src:10.1.4.0/24 kind:ssh is:open", autocomplete: "off", spellcheck: "false", role: "combobox", "aria-label": "Search incidents", "aria-expanded": "false", "aria-controls": "completions", "aria-autocomplete": "list" });
+export function searchBox({ kinds, birds, go }) {
+  const input = h("input", { id: "search", type: "search", maxlength: 500, placeholder: "Search: words, src:10.1.4.0/24 kind:ssh is:open", autocomplete: "off", spellcheck: "false", role: "combobox", "aria-label": "Search incidents", "aria-expanded": "false", "aria-controls": "completions", "aria-autocomplete": "list" });
   const menu = h("ul", { id: "completions", role: "listbox", "aria-label": "Completions", hidden: true });
   let options = [], chosen = -1;
 
@@ -59,7 +59,7 @@ export function searchBox({ query, kinds, birds, go }) {
     } else if (event.key === "Enter") {
       event.preventDefault();
       if (chosen >= 0 && !menu.hidden) take(chosen);
-      else { menu.hidden = true; go(input.value.trim()); }
+      else { menu.hidden = true; input.setAttribute("aria-expanded", "false"); go(input.value.trim()); }
     } else if (event.key === "Escape" && !menu.hidden) {
       event.stopPropagation();
       menu.hidden = true;

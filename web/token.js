@@ -1,5 +1,5 @@
 // One token: whether it was touched, by whom and when; what to place; how to try it.
-import { announce, confirm, copyButton, failure, h, toast } from "./dom.js";
+import { announce, confirm, copyButton, entitle, failure, h, toast } from "./dom.js";
 import { get, page, post } from "./api.js";
 import { histogram } from "./charts.js";
 import { keys } from "./keys.js";
@@ -48,7 +48,7 @@ export function open(root, address, { go }) {
   function drawHead() {
     const focused = head.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     const act = (key, label, onclick, first) => h("button", { type: "button", class: first ? "first" : null, "data-key": key, onclick }, label);
-    document.title = document.title.replace(/^(\(\d+\+?\) )?.*/, (_, n) => `${n ?? ""}${token.memo.slice(0, 60)} · Coalmine`);
+    entitle(token.memo.slice(0, 60));
     head.replaceChildren(back(), h("h1", {}, inert(token.memo)),
       h("p", { class: "facts" }, h("span", {}, kind.title), state(token.enabled), h("b", {}, touched(hits.count)), hits.hits[0] && h("span", {}, "last touched ", time(hits.hits[0].at))),
       h("p", { class: "actions" },
