@@ -10,6 +10,12 @@ const SCRIPT: &str = concat!(
     include_str!("../python/view.py"),
     include_str!("../python/page.py")
 );
+/// What it is driven by through a long night.
+const NIGHT: &str = concat!(
+    include_str!("../python/browser.py"),
+    include_str!("../python/view.py"),
+    include_str!("../python/page_live.py")
+);
 /// What somebody typed as a user name, and as a password.
 const USER: &str = "<script>window.hit=1</script>";
 const PASSWORD: &str = "\"><img src=x onerror=window.hit=1>";
@@ -67,4 +73,43 @@ fn a_day_on_duty_in_the_browser() {
     assert_eq!(seen["signed_out"], "/login");
     assert_eq!(seen["console"], json!([]), "the browser has no complaint");
     assert_eq!(nest.count("FTP Login Attempt"), 1, "one is deleted");
+}
+
+#[test]
+fn a_long_night_in_the_browser() {
+    if !have("chromedriver") {
+        return;
+    }
+    let nest = Nest::start(QUICK);
+    let password = std::fs::read_to_string(nest.run["page_password_file"].as_str().unwrap());
+    let task = json!({
+        "url": nest.run["console_url"],
+        "password": password.unwrap().trim(),
+        "host": nest.address.to_string(),
+        "ftp_port": nest.port("ftp"),
+    });
+    let Some(seen) = nest.python_with(NIGHT, &[("PAGE_TASK", &task.to_string())]) else {
+        return;
+    };
+    let told = seen["told_in_list"].as_array().unwrap();
+    assert_eq!(told.len(), 1, "of the first at a quiet Console: {seen:#}");
+    assert!(
+        told[0]
+            .as_str()
+            .is_some_and(|told| told.starts_with("127.20.0.1 tried an FTP login on files-02"))
+    );
+    assert_eq!(seen["told_elsewhere"], json!(["A new incident"]));
+    assert_eq!(seen["tabs"], 8, "more than a browser opens connections");
+
+    assert_eq!(seen["untouched"], true, "{seen:#}");
+    assert_eq!(seen["focus_in_detail"], "Hide passwords");
+    assert_eq!(seen["focus_back"], true, "{seen:#}");
+    assert_eq!(seen["focus_in_side"], true, "{seen:#}");
+    assert_eq!(seen["focus_in_search"], "search");
+
+    assert_eq!(seen["asked_after_failure"], 2, "not for ever");
+    assert_eq!(seen["asked_while_hidden"], 1, "not the whole store");
+    assert_eq!(seen["kept"], true, "a wrong address is not tried again");
+    assert_eq!(seen["sign_in"], "/login?next=%2Faudit");
+    assert_eq!(seen["console"], json!([]), "the browser has no complaint");
 }
