@@ -198,7 +198,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
   }
 
   load();
-  return { refresh: load, close() { closed = true; } };
+  return { refresh: load, close() { closed = true; changedPill.remove(); } };
 }
 
 function count(n, what) {

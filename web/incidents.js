@@ -123,6 +123,14 @@ export function open(root, address, { go, setOpen }) {
     node.replaceChildren(link);
   }
 
+  /** Shows what changed; a row that is being pressed first lets the click happen. */
+  function refill({ row, node }) {
+    if (node.matches(":active")) return document.addEventListener("pointerup", () => setTimeout(() => { refill(rows.get(row.hash) ?? { row, node }); mark(); }), { once: true });
+    const focused = node.contains(document.activeElement);
+    fill(node, row);
+    if (focused) node.firstChild.focus({ preventScroll: true });
+  }
+
   function mark() {
     for (const [hash, { node }] of rows) {
       if (hash === current) node.firstChild.setAttribute("aria-current", "true");
@@ -154,10 +162,8 @@ export function open(root, address, { go, setOpen }) {
       const known = rows.get(row.hash);
       if (known) {
         if (known.row.updated_id > row.updated_id) continue;
-        const focused = known.node.contains(document.activeElement);
         known.row = row;
-        fill(known.node, row);
-        if (focused) known.node.firstChild.focus({ preventScroll: true });
+        refill(known);
       } else {
         if (row.listed && row.open && !waiting.some((w) => w.hash === row.hash)) fresh.push(`${row.source} ${row.did} ${row.place}`);
         waiting = waiting.filter((w) => w.hash !== row.hash);

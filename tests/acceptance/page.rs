@@ -107,6 +107,11 @@ fn a_long_night_in_the_browser() {
     assert_eq!(seen["focus_in_side"], true, "{seen:#}");
     assert_eq!(seen["focus_in_search"], "search");
 
+    let zones = seen["zones"].as_array().unwrap();
+    let ends = |i: usize, zone: &str| zones[i].as_str().unwrap().ends_with(zone);
+    assert!(ends(0, " GMT+5:30") && ends(1, " UTC"), "{seen:#}");
+    assert_eq!(seen["going"], 0, "nothing for two minutes: {seen:#}");
+
     assert_eq!(seen["asked_after_failure"], 2, "not for ever");
     assert_eq!(seen["asked_while_hidden"], 1, "not the whole store");
     assert_eq!(seen["kept"], true, "a wrong address is not tried again");

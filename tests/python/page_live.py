@@ -97,10 +97,12 @@ def hands(page, seen):
     driver.execute_script("window.before = document.querySelector('.detail h1')")
     ftp("127.20.0.4")
     page.some(".detail .pill", "Changed: show")
+    page.shot("changed")
     seen["untouched"] = driver.execute_script("return before.isConnected")
     seen["focus_in_detail"] = driver.execute_script("return document.activeElement.textContent")
     page.click(".detail .pill")
     page.some(".detail h1", "2 FTP logins")
+    clock(page, seen)
     page.size(700, 740)
     page.key(Keys.ESCAPE)
     page.some(".row a", "127.20.0.4")
@@ -118,6 +120,27 @@ def hands(page, seen):
         lambda d: len(d.find_elements(By.CSS_SELECTOR, ".row")) == 1
     )
     seen["focus_in_search"] = driver.execute_script("return document.activeElement.id")
+
+
+def clock(page, seen):
+    """What time does: to what still goes on, and to axes when another tab switches the zone."""
+    driver = page.driver
+    driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+    seen["zones"] = []
+    for zone in ("local", "utc"):
+        driver.execute_script(
+            "localStorage.setItem('zone', arguments[0]);"
+            "dispatchEvent(new StorageEvent('storage', {key: 'zone'}))",
+            zone,
+        )
+        seen["zones"].append(driver.find_elements(By.CSS_SELECTOR, ".strip text")[-1].text)
+    page.some(".row .going")
+    page.some(".detail .going")
+    driver.execute_script(
+        "const now = Date.now; Date.now = () => now() + 125000;"
+        "dispatchEvent(new StorageEvent('storage', {key: 'zone'})); Date.now = now"
+    )
+    seen["going"] = len(driver.find_elements(By.CSS_SELECTOR, ".going"))
 
 
 def failing(page, seen):
