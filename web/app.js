@@ -38,7 +38,9 @@ function notify(text) {
   if (!document.hidden || localStorage.getItem("notify") !== "on" || !("Notification" in window) || Notification.permission !== "granted") return;
   // A notification is plain text to every desktop that shows it.
   const body = text.replace(/[\p{C}]/gu, "\ufffd").slice(0, 200);
-  new Notification("Coalmine", { body, tag: "coalmine", icon: document.querySelector("link[rel=icon]").href });
+  try {
+    new Notification("Coalmine", { body, tag: "coalmine", icon: document.querySelector("link[rel=icon]").href });
+  } catch { /* Browsers on phones may give permission and still have none for pages. */ }
 }
 
 /** The incidents count by themselves; every other view is counted for. */

@@ -26,7 +26,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
       shown = incident;
       if (same && !changedPill.isConnected) { mine = false; return; }
       if (!first && !mine && inUse(root)) {
-        if (!changedPill.isConnected) { root.prepend(changedPill); announce("This incident has changed."); }
+        if (!changedPill.isConnected) { root.append(changedPill); announce("This incident has changed."); }
         return;
       }
       const pressed = root.querySelector(".actions")?.contains(document.activeElement);

@@ -90,7 +90,7 @@ function listen() {
     if (Date.now() - Math.max(last, opened) < SILENT) return;
     say("lost");
     open();
-  }, 5000);
+  }, 2000);
   open();
   return () => { source.close(); clearTimeout(retry); clearInterval(watch); };
 }
@@ -129,7 +129,7 @@ export function start() {
   setInterval(() => {
     if (Date.now() - last > SILENT) miss();
     if (tabs && !holds && Date.now() - heard > SILENT + 15_000) join(true);
-  }, 5000);
+  }, 2000);
   join();
   window.addEventListener("pagehide", leave);
   window.addEventListener("pageshow", (event) => event.persisted && join());

@@ -102,6 +102,7 @@ fn a_long_night_in_the_browser() {
     assert_eq!(seen["tabs"], 8, "more than a browser opens connections");
 
     assert_eq!(seen["untouched"], true, "{seen:#}");
+    assert_eq!(seen["moved"], 0, "what is read stays where it is");
     assert_eq!(seen["focus_in_detail"], "Hide passwords");
     assert_eq!(seen["focus_back"], true, "{seen:#}");
     assert_eq!(seen["focus_in_side"], true, "{seen:#}");

@@ -12,6 +12,8 @@ Notification.permission = "granted";
 Object.defineProperty(document, "hidden", {get: () => true});
 localStorage.setItem("notify", "on");
 """
+# As a browser in which tabs cannot agree on one of them.
+ALONE = "Object.defineProperty(Navigator.prototype, 'locks', {get: () => undefined})"
 # A Console that answers for rows: `answers` one by one, then fails.
 ANSWERS = """
 const [answers, row] = arguments, real = window.fetch;
@@ -66,8 +68,10 @@ def away(page, seen):
 
 def tabs(page, seen):
     driver = page.driver
-    for _ in range(7):
+    for number in range(7):
         driver.switch_to.new_window("tab")
+        if number == 6:
+            driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": ALONE})
         driver.get(TASK["url"])
         page.some(".row a", "FTP login")
     ftp("127.20.0.3")
@@ -82,10 +86,21 @@ def tabs(page, seen):
     for tab in driver.window_handles:
         driver.switch_to.window(tab)
         counted(driver, 4)
-    for tab in driver.window_handles[1:]:
+    # The next one is put to sleep by the browser, and nothing is heard of it.
+    sleeping, awake, *rest = driver.window_handles
+    driver.switch_to.window(sleeping)
+    driver.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
+    driver.switch_to.window(awake)
+    driver.execute_script("const now = Date.now; Date.now = () => now() + 80000")
+    ftp("127.20.0.5")
+    counted(driver, 5)
+    driver.switch_to.window(sleeping)
+    driver.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
+    counted(driver, 5)
+    for tab in (awake, *rest):
         driver.switch_to.window(tab)
         driver.close()
-    driver.switch_to.window(driver.window_handles[0])
+    driver.switch_to.window(sleeping)
 
 
 def hands(page, seen):
@@ -94,10 +109,13 @@ def hands(page, seen):
     page.click(".pill", "new")
     page.click(".row a", "127.20.0.4")
     page.click(".detail button", "Show passwords")
+    top = "return before.getBoundingClientRect().top"
     driver.execute_script("window.before = document.querySelector('.detail h1')")
+    was = driver.execute_script(top)
     ftp("127.20.0.4")
     page.some(".detail .pill", "Changed: show")
     page.shot("changed")
+    seen["moved"] = driver.execute_script(top) - was
     seen["untouched"] = driver.execute_script("return before.isConnected")
     seen["focus_in_detail"] = driver.execute_script("return document.activeElement.textContent")
     page.click(".detail .pill")
