@@ -8,6 +8,8 @@ import { going, time } from "./time.js";
 
 /** Most fields that the table of events shows. */
 const MAX_COLUMNS = 24;
+/** Furthest that the Console pages events. */
+const MAX_PAGED = 20_000;
 
 /** Shows the incident in `root`. */
 export function openIncident(root, hash, { close, href, go, sentence, changed, gone }) {
@@ -130,7 +132,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
         h("details", {}, h("summary", {}, "As a table"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Birds by port" }, h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Port"), h("th", { scope: "col" }, "Birds"))),
           h("tbody", {}, shown.reach.map(([port, birds]) => h("tr", {}, h("th", { scope: "row" }, port), h("td", {}, inert(birds.join(", "))))))))));
     }
-    return h("section", {}, h("h2", {}, "Ports against time"), h("p", {}, `A scan: ${count(shown.ports.length, "port")} of one bird.`), ports(shown.ports), h("p", { class: "small" }, "Ports: ", inert([...new Set(shown.ports.map(([, port]) => port))].sort((a, b) => a - b).join(", "))));
+    return h("section", {}, h("h2", {}, "Ports against time"), h("p", {}, `A scan: ${shown.more_ports ? "at least " : ""}${count(shown.ports.length, "port")} of one bird.`), ports(shown.ports), h("p", { class: "small" }, "Ports: ", inert([...new Set(shown.ports.map(([, port]) => port))].sort((a, b) => a - b).join(", "))));
   }
 
   function files() {
@@ -152,7 +154,7 @@ export function openIncident(root, hash, { close, href, go, sentence, changed, g
   function all() {
     // The oldest come first, so what was loaded stays and new ones come after it.
     const more = events && events.list.length > shown.events.length;
-    events = more ? { list: events.list, cursor: events.list.length < shown.row.events ? events.cursor ?? events.list.length : null } : { list: shown.events, cursor: shown.cursor };
+    events = more ? { list: events.list, cursor: events.list.length < Math.min(shown.row.events, MAX_PAGED) ? events.cursor ?? events.list.length : null } : { list: shown.events, cursor: shown.cursor };
     drawEvents();
     return slot;
   }
