@@ -85,8 +85,8 @@ pub(super) async fn serve_udp<K: Keeper>(
             let (socket, touches) = (Arc::clone(&socket), Arc::clone(&touches));
             tokio::spawn(async move {
                 let named = reply.named.take();
-                let reply = notice(named, reply, "udp", peer, local, &touches).await;
-                floor(arrival).await;
+                let noticed = notice(named, reply, "udp", peer, local, &touches);
+                let (reply, ()) = tokio::join!(noticed, floor(arrival));
                 let bytes = reply.and_then(|reply| match verdict {
                     Verdict::Answer => Some(reply.datagram(length)),
                     Verdict::Truncate => Some(reply.truncated()),
@@ -149,8 +149,8 @@ async fn converse<K: Keeper>(
             let (sender, touches) = (sender.clone(), Arc::clone(&touches));
             tokio::spawn(async move {
                 let named = reply.named.take();
-                let reply = notice(named, reply, "tcp", peer, local, &touches).await;
-                floor(arrival).await;
+                let noticed = notice(named, reply, "tcp", peer, local, &touches);
+                let (reply, ()) = tokio::join!(noticed, floor(arrival));
                 if let Some(reply) = reply {
                     // A closed connection needs no answer.
                     let _ = sender.send(reply.framed()).await;

@@ -149,9 +149,9 @@ pub(super) async fn converse<K: Keeper>(
             None => connection.body(&head, &mut body).await?,
         };
         let arrival = Instant::now();
-        let kept = touches
-            .touch(candidates(&head, talker), touch(&head, body, talker))
-            .await;
+        let asked = touches.touch(candidates(&head, talker), touch(&head, body, talker));
+        // The clock is wound up at once, whatever the request asks for.
+        let (kept, ()) = tokio::join!(asked, floor(arrival));
         let Some(mut reply) = kept else {
             return Ok(());
         };
@@ -165,7 +165,6 @@ pub(super) async fn converse<K: Keeper>(
                 bytes: page.into_bytes(),
             };
         }
-        floor(arrival).await;
         head.keep_alive &= served < MAX_REQUESTS && refusal.is_none();
         let bytes = match refusal {
             Some(Refusal::Vanished) => return Ok(()),
