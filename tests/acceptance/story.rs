@@ -143,3 +143,17 @@ fn host_key(nest: &Nest) -> String {
         .unwrap()
         .to_owned()
 }
+
+#[test]
+fn poke_finds_token_channels_at_an_address_of_their_own() {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let nest = Nest::start(&format!(
+        "[tokens]\naddress = '127.62.{high}.{}'\n[[bird]]\nname = 'apart'\npersonality = 'bare'\n",
+        low.max(1)
+    ));
+    let said = nest.coalmine(&["poke"]);
+    for channel in ["http token ", "dns token "] {
+        let seen = said.lines().find(|line| line.contains(channel)).unwrap();
+        assert!(seen.starts_with("seen "), "{said}");
+    }
+}

@@ -1,6 +1,6 @@
 //! `coalmine poke`: touches everything once, harmlessly, and checks that each touch is seen.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -290,12 +290,10 @@ fn token(client: &Client, kind: &str) -> Result<Token> {
     }
 }
 
-/// Addresses at which a token channel may be reached from here.
-fn near(run: &Run) -> Vec<IpAddr> {
-    let mut near = vec![IpAddr::from([127, 0, 0, 1])];
-    near.extend(run.birds.iter().map(|bird| bird.address));
-    near.dedup();
-    near
+/// Where the token channel on `port` is reached from here.
+fn channel(run: &Run, port: u16) -> SocketAddr {
+    let address = run.tokens.address.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    SocketAddr::new(address, port)
 }
 
 async fn over_http(run: &Run, port: u16, token: &Token) -> Result<()> {
@@ -304,41 +302,33 @@ async fn over_http(run: &Run, port: u16, token: &Token) -> Result<()> {
     let request = format!(
         "GET /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: coalmine-poke\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
-    let mut problem = anyhow::anyhow!("no address to try");
-    for ip in near(run) {
-        match TcpStream::connect((ip, port)).await {
-            Ok(mut stream) => {
-                stream.write_all(request.as_bytes()).await.context("send")?;
-                let mut answer = Vec::new();
-                while find(&answer, b"\r\n\r\n").is_none() {
-                    if read(&mut stream, &mut answer, MAX_SILENCE).await? == 0 {
-                        bail!("no whole answer, only {:?}", lossy(&answer));
-                    }
-                }
-                return Ok(());
-            }
-            Err(cause) => {
-                problem = anyhow::Error::new(cause).context(format!("connect to {ip}:{port}"));
-            }
+    let target = channel(run, port);
+    let mut stream = TcpStream::connect(target)
+        .await
+        .with_context(|| format!("connect to {target}"))?;
+    stream.write_all(request.as_bytes()).await.context("send")?;
+    let mut answer = Vec::new();
+    while find(&answer, b"\r\n\r\n").is_none() {
+        if read(&mut stream, &mut answer, MAX_SILENCE).await? == 0 {
+            bail!("no whole answer, only {:?}", lossy(&answer));
         }
     }
-    Err(problem)
+    Ok(())
 }
 
 async fn over_dns(run: &Run, port: u16, token: &Token) -> Result<()> {
     let query = question(&token.hostname);
     let mut buffer = vec![0; 65_536];
-    for ip in near(run) {
-        let socket = udp(ip).await?;
-        socket
-            .send_to(&query, (ip, port))
-            .await
-            .with_context(|| format!("send to {ip}:{port}"))?;
-        if let Ok(Ok(_)) = timeout(Duration::from_secs(2), socket.recv_from(&mut buffer)).await {
-            return Ok(());
-        }
+    let target = channel(run, port);
+    let socket = udp(target.ip()).await?;
+    socket
+        .send_to(&query, target)
+        .await
+        .with_context(|| format!("send to {target}"))?;
+    match timeout(Duration::from_secs(2), socket.recv_from(&mut buffer)).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => bail!("no answer from the DNS channel at {target}"),
     }
-    bail!("no answer from the DNS channel")
 }
 
 /// A question for the IPv4 address of `name` (RFC 1035 section 4.1).
