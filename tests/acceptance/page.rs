@@ -1,6 +1,6 @@
 //! The page in a real browser, from sign-in to sign-out.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::nest::{Nest, QUICK, have};
 
@@ -20,22 +20,28 @@ const NIGHT: &str = concat!(
 const USER: &str = "<script>window.hit=1</script>";
 const PASSWORD: &str = "\"><img src=x onerror=window.hit=1>";
 
+/// What `script` saw in a browser on the page of `nest`; `more` is told to it beside where the page is.
+pub fn in_browser(nest: &Nest, script: &str, more: Value) -> Option<Value> {
+    if !have("chromedriver") {
+        return None;
+    }
+    let password = std::fs::read_to_string(nest.run["page_password_file"].as_str().unwrap());
+    let mut task = more;
+    task["url"] = nest.run["console_url"].clone();
+    task["password"] = password.unwrap().trim().into();
+    task["host"] = nest.address.to_string().into();
+    nest.python_with(script, &[("PAGE_TASK", &task.to_string())])
+}
+
 #[test]
 fn a_day_on_duty_in_the_browser() {
-    if !have("chromedriver") {
-        return;
-    }
     let nest = Nest::start(QUICK);
-    let password = std::fs::read_to_string(nest.run["page_password_file"].as_str().unwrap());
     let task = json!({
-        "url": nest.run["console_url"],
-        "password": password.unwrap().trim(),
-        "host": nest.address.to_string(),
         "source": "127.0.0.1",
         "ftp_port": nest.port("ftp"),
         "http_port": nest.run["tokens"]["http_port"],
     });
-    let Some(seen) = nest.python_with(SCRIPT, &[("PAGE_TASK", &task.to_string())]) else {
+    let Some(seen) = in_browser(&nest, SCRIPT, task) else {
         return;
     };
     println!("an incident appears after {} s", seen["live_seconds"]);
@@ -77,18 +83,9 @@ fn a_day_on_duty_in_the_browser() {
 
 #[test]
 fn a_long_night_in_the_browser() {
-    if !have("chromedriver") {
-        return;
-    }
     let nest = Nest::start(QUICK);
-    let password = std::fs::read_to_string(nest.run["page_password_file"].as_str().unwrap());
-    let task = json!({
-        "url": nest.run["console_url"],
-        "password": password.unwrap().trim(),
-        "host": nest.address.to_string(),
-        "ftp_port": nest.port("ftp"),
-    });
-    let Some(seen) = nest.python_with(NIGHT, &[("PAGE_TASK", &task.to_string())]) else {
+    let task = json!({"ftp_port": nest.port("ftp")});
+    let Some(seen) = in_browser(&nest, NIGHT, task) else {
         return;
     };
     let told = seen["told_in_list"].as_array().unwrap();

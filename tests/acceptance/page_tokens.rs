@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::nest::{Nest, QUICK, have};
+use crate::nest::{Nest, QUICK};
+use crate::page::in_browser;
 
 /// What the page is driven by.
 const SCRIPT: &str = concat!(
@@ -20,21 +21,14 @@ const PICTURE: &[u8] = &[
 
 #[test]
 fn a_token_from_the_gallery_to_its_end_in_the_browser() {
-    if !have("chromedriver") {
-        return;
-    }
     let nest = Nest::start(QUICK);
-    let password = std::fs::read_to_string(nest.run["page_password_file"].as_str().unwrap());
     let picture = nest.dir.path().join("logo.png");
     std::fs::write(&picture, PICTURE).unwrap();
     let task = json!({
-        "url": nest.run["console_url"],
-        "password": password.unwrap().trim(),
-        "host": nest.address.to_string(),
         "http_port": nest.run["tokens"]["http_port"],
         "picture": picture,
     });
-    let Some(seen) = nest.python_with(SCRIPT, &[("PAGE_TASK", &task.to_string())]) else {
+    let Some(seen) = in_browser(&nest, SCRIPT, task) else {
         return;
     };
     let has = |name: &str, part: &str| {
