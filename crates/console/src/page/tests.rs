@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{answer, password, router};
-use crate::engine::Engine;
+use crate::ingest::record_now;
 use crate::{Catalogue, Console, ConsoleConfig, Shared, now};
 
 mod tokens;
@@ -143,33 +143,30 @@ impl Bench {
             .map(|((user, word), i)| Sighting {
                 id: SightingId::from(u128::try_from(start).unwrap() << 16 | i as u128),
                 at: Timestamp::from_secs(start - 100 + i),
-                subject: Subject::Bird(NodeId::new([9; 8])),
-                kind: Cow::Borrowed("sshlogin"),
-                logtype: 4002,
-                src: Endpoint {
-                    ip: [10, 1, 4, 7].into(),
-                    port: 999,
-                },
-                dst: Endpoint {
-                    ip: [10, 1, 4, 2].into(),
-                    port: 22,
-                },
-                fields: serde_json::value::to_raw_value(
-                    &json!({"USERNAME": user, "PASSWORD": word}),
-                )
-                .unwrap(),
+                ..sighting("sshlogin", &json!({"USERNAME": user, "PASSWORD": word}))
             })
             .collect();
-        let settings = self.console.store.settings().console().await.unwrap();
-        let engine = Engine::new(
-            settings,
-            &self.console.catalogue,
-            crate::scan_ignore::Birds::default(),
-            now(),
-        );
-        let incidents = self.console.store.incidents();
-        let done = incidents.record(sightings, Arc::new(engine)).await.unwrap();
-        self.console.changes.send_replace(done.updated_id);
+        record_now(&self.console, sightings).await.unwrap();
+    }
+}
+
+/// Somebody at a bird's SSH port.
+fn sighting(kind: &'static str, fields: &Value) -> Sighting {
+    Sighting {
+        id: SightingId::from(0),
+        at: now(),
+        subject: Subject::Bird(NodeId::new([9; 8])),
+        kind: Cow::Borrowed(kind),
+        logtype: 4002,
+        src: Endpoint {
+            ip: [10, 1, 4, 7].into(),
+            port: 999,
+        },
+        dst: Endpoint {
+            ip: [10, 1, 4, 2].into(),
+            port: 22,
+        },
+        fields: serde_json::value::to_raw_value(fields).unwrap(),
     }
 }
 
@@ -523,37 +520,19 @@ async fn the_search_finds_by_field_and_says_what_it_does_not_understand() {
 /// another one.
 async fn fill(bench: &Bench, incidents: u32) {
     let start = now().secs();
-    let settings = bench.console.store.settings().console().await.unwrap();
-    let engine = Arc::new(Engine::new(
-        settings,
-        &bench.console.catalogue,
-        crate::scan_ignore::Birds::default(),
-        now(),
-    ));
     let sightings: Vec<_> = (0..incidents)
-        .map(|i| Sighting {
-            id: SightingId::from(u128::from(i)),
-            at: Timestamp::from_secs(start - 100),
-            subject: Subject::Bird(NodeId::new([9; 8])),
-            kind: Cow::Borrowed("sshlogin"),
-            logtype: 4002,
-            src: Endpoint {
-                ip: Ipv4Addr::from_bits(0x0a00_0000 + i).into(),
-                port: 999,
-            },
-            dst: Endpoint {
-                ip: [10, 1, 4, 2].into(),
-                port: if i % 2 == 0 { 22 } else { 2222 },
-            },
-            fields: serde_json::value::to_raw_value(
-                &json!({"USERNAME": if i == 0 { "mallory" } else { "root" }, "PASSWORD": "x"}),
-            )
-            .unwrap(),
+        .map(|i| {
+            let user = if i == 0 { "mallory" } else { "root" };
+            let mut seen = sighting("sshlogin", &json!({"USERNAME": user, "PASSWORD": "x"}));
+            seen.id = SightingId::from(u128::from(i));
+            seen.at = Timestamp::from_secs(start - 100);
+            seen.src.ip = Ipv4Addr::from_bits(0x0a00_0000 + i).into();
+            seen.dst.port = if i % 2 == 0 { 22 } else { 2222 };
+            seen
         })
         .collect();
     for batch in sightings.chunks(5_000) {
-        let incidents = bench.console.store.incidents();
-        incidents.record(batch, engine.clone()).await.unwrap();
+        record_now(&bench.console, batch).await.unwrap();
     }
 }
 
@@ -625,37 +604,20 @@ async fn an_incident_says_what_it_leaves_out() {
     let start = now().secs() - 100;
     let scan = (1..=1_000).map(|port: u16| port.to_string());
     let scan = scan.collect::<Vec<_>>().join(",");
-    let sighting = |number: u16, kind: &'static str, fields: Value| Sighting {
-        id: SightingId::from(u128::from(number)),
-        at: Timestamp::from_micros(start * 1_000_000 + i64::from(number)),
-        subject: Subject::Bird(NodeId::new([9; 8])),
-        kind: Cow::Borrowed(kind),
-        logtype: 0,
-        src: Endpoint {
-            ip: [10, 1, 4, 7].into(),
-            port: 999,
-        },
-        dst: Endpoint {
-            ip: [10, 1, 4, 2].into(),
-            port: 1 + number % 25,
-        },
-        fields: serde_json::value::to_raw_value(&fields).unwrap(),
+    let numbered = |number: u16, mut seen: Sighting| {
+        seen.id = SightingId::from(u128::from(number));
+        seen.at = Timestamp::from_micros(start * 1_000_000 + i64::from(number));
+        seen.dst.port = 1 + number % 25;
+        seen
     };
     let logins = |range: std::ops::Range<u16>| {
+        let login = json!({"USERNAME": "root", "PASSWORD": "x"});
         range
-            .map(|i| sighting(i, "sshlogin", json!({"USERNAME": "root", "PASSWORD": "x"})))
+            .map(|i| numbered(i, sighting("sshlogin", &login)))
             .collect::<Vec<_>>()
     };
-    let settings = bench.console.store.settings().console().await.unwrap();
-    let engine = Arc::new(Engine::new(
-        settings,
-        &bench.console.catalogue,
-        crate::scan_ignore::Birds::default(),
-        now(),
-    ));
     let detail = async |kind: &str, batch: Vec<Sighting>| {
-        let incidents = bench.console.store.incidents();
-        incidents.record(batch, engine.clone()).await.unwrap();
+        record_now(&bench.console, batch).await.unwrap();
         let all = json_of(bench.get("/page/rows", &cookie).await).await;
         for row in all["rows"].as_array().unwrap() {
             let path = format!("/page/incident?hash={}", row["hash"].as_str().unwrap());
@@ -677,7 +639,7 @@ async fn an_incident_says_what_it_leaves_out() {
     assert_eq!(part["row"]["events"], 5_001);
     assert_eq!(part["read"], 5_000);
     assert!(ports.ends_with(", 20 and at least 5 more"), "{ports}");
-    let scan = sighting(6_000, "hostportscan", json!({ "ports": scan }));
+    let scan = numbered(6_000, sighting("hostportscan", &json!({ "ports": scan })));
     let (scan, ports) = detail("ports", vec![scan]).await;
     assert_eq!(scan["more_ports"], true);
     assert!(ports.ends_with(", 20 and at least 980 more"), "{ports}");

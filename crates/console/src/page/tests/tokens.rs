@@ -102,16 +102,7 @@ impl Bench {
             }))
             .unwrap(),
         };
-        let settings = self.console.store.settings().console().await.unwrap();
-        let engine = Engine::new(
-            settings,
-            &self.console.catalogue,
-            crate::scan_ignore::Birds::default(),
-            now(),
-        );
-        let incidents = self.console.store.incidents();
-        let batch = vec![sighting];
-        incidents.record(batch, Arc::new(engine)).await.unwrap();
+        record_now(&self.console, vec![sighting]).await.unwrap();
     }
 }
 
