@@ -77,22 +77,20 @@ async fn converse<K: Keeper>(
     timeout(MAX_LOGIN_TIME, stream.write_all(&greeting)).await??;
     let (sequence, body) = timeout(MAX_LOGIN_TIME, packet(&mut stream)).await??;
     let arrival = Instant::now();
-    let login = body.as_deref().and_then(Login::parse);
-    let refusal = match login {
-        Some(login) => {
-            let refusal = login.refusal(&peer.ip().to_canonical().to_string());
-            let kept = touches
-                .touch(login.candidates(), login.touch(peer, local))
-                .await;
-            // There is no other answer than this.
-            if kept.is_none() {
-                return Ok(());
-            }
-            refusal
-        }
-        None => error(1043, "08S01", b"Bad handshake"),
+    let asked = async {
+        let Some(login) = body.as_deref().and_then(Login::parse) else {
+            return Some(error(1043, "08S01", b"Bad handshake"));
+        };
+        let refusal = login.refusal(&peer.ip().to_canonical().to_string());
+        let touched = touches.touch(login.candidates(), login.touch(peer, local));
+        // There is no other answer than this.
+        touched.await.map(|_| refusal)
     };
-    floor(arrival).await;
+    // The clock is wound up at once, whatever the login asks for.
+    let (refusal, ()) = tokio::join!(asked, floor(arrival));
+    let Some(refusal) = refusal else {
+        return Ok(());
+    };
     let bytes = framed(sequence.wrapping_add(1), &refusal);
     timeout(MAX_LOGIN_TIME, stream.write_all(&bytes)).await??;
     stream.shutdown().await
