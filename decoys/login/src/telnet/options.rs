@@ -32,23 +32,12 @@ const HAS_PARAMETERS: [u8; 5] = [SPEED, DISPLAY, ENVIRON, OLD_ENVIRON, TTYPE];
 
 /// The server's side of the negotiation.
 pub enum Options {
-    /// BusyBox.
-    BusyBox(Asking),
+    /// BusyBox; whether it asked for the terminal's type.
+    BusyBox { type_asked: bool },
     /// Cisco IOS.
     Cisco(Cisco),
     /// inetutils.
     Inetutils(Box<Inetutils>),
-}
-
-/// How far a BusyBox login is with asking for the terminal type.
-#[derive(Clone, Copy)]
-pub enum Asking {
-    /// The client hasn't told a window size.
-    No,
-    /// `DO TERMINAL-TYPE` was said.
-    Whether,
-    /// `SB TERMINAL-TYPE SEND` was said (RFC 1091).
-    Which,
 }
 
 impl Options {
@@ -59,7 +48,7 @@ impl Options {
                 out.send([
                     IAC, DO, ECHO, IAC, DO, NAWS, IAC, WILL, ECHO, IAC, WILL, SGA,
                 ]);
-                Self::BusyBox(Asking::No)
+                Self::BusyBox { type_asked: false }
             }
             Product::CiscoIos => {
                 out.send([
@@ -74,19 +63,15 @@ impl Options {
     /// A wish or an answer about an option.
     pub fn option(&mut self, verb: u8, option: u8, out: &mut Out) {
         match self {
-            Self::BusyBox(asking) => match (verb, option, *asking) {
-                // The one liberty taken: who tells a window size is a terminal, and is asked for
-                // its type; scanners never get here.
-                (WILL, NAWS, Asking::No) => {
-                    out.send([IAC, DO, TTYPE]);
-                    *asking = Asking::Whether;
+            // The one liberty taken: who tells a window size is a terminal, and is asked for its
+            // type; scanners never get here. Asked in one go, or a script that types as soon as
+            // it's prompted would have given its password before its type.
+            Self::BusyBox { type_asked } => {
+                if (verb, option) == (WILL, NAWS) && !*type_asked {
+                    out.send([IAC, DO, TTYPE, IAC, SB, TTYPE, 1, IAC, SE]);
+                    *type_asked = true;
                 }
-                (WILL, TTYPE, Asking::Whether) => {
-                    out.send([IAC, SB, TTYPE, 1, IAC, SE]);
-                    *asking = Asking::Which;
-                }
-                _ => {}
-            },
+            }
             Self::Cisco(cisco) => cisco.option(verb, option, out),
             Self::Inetutils(inetutils) => inetutils.option(verb, option, out),
         }
