@@ -302,13 +302,20 @@ async fn an_identity_providers_metadata_is_kept_and_validation_needs_it() {
         .upload(save, &one, &[("metadata", "m.xml", b"<x/>")])
         .await;
     assert_eq!(got.status, 400);
+    let validated = async || {
+        let shown = bench.get("canarytoken/fetch", &one).await;
+        shown["token"]["validation_enabled"].clone()
+    };
     bench
         .post("canarytokens/idp-app/validation/disable", &one)
         .await;
+    assert_eq!(validated().await, false);
+    bench.post(enable, &one).await;
     assert_eq!(
         bench.post(save, &one).await["metadata_entity_id"],
         Value::Null
     );
+    assert_eq!(validated().await, false, "or nobody's login would alert");
     let http = made(&bench, &[("kind", "http")]).await;
     let got = bench
         .call("POST", enable, &[("canarytoken", id_of(&http))])

