@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::caches::Caches;
 use crate::driver::{Driver, engine, values};
@@ -41,6 +41,8 @@ struct Shared {
     queues: Mutex<Option<Queues>>,
     threads: Mutex<Vec<oneshot::Receiver<()>>>,
     pub(crate) caches: Caches,
+    /// Moves whenever a token is made, changed or deleted.
+    tokens: watch::Sender<()>,
 }
 
 #[derive(Clone)]
@@ -120,6 +122,7 @@ impl Store {
             queues: Mutex::new(Some(Queues { writes, reads })),
             threads: Mutex::new(threads),
             caches: Caches::default(),
+            tokens: watch::Sender::new(()),
         })))
     }
 
@@ -144,6 +147,10 @@ impl Store {
 
     pub(crate) fn caches(&self) -> &Caches {
         &self.0.caches
+    }
+
+    pub(crate) fn token_changes(&self) -> &watch::Sender<()> {
+        &self.0.tokens
     }
 
     /// Runs `job` on the writer's thread; answered once its commit is on disk.

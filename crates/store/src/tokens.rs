@@ -6,6 +6,7 @@ use std::sync::Arc;
 use coalmine_core::token::{Alias, Places, TokenChannel, Upload};
 use coalmine_core::{Timestamp, TokenId};
 use serde_json::{Map, Value as Json};
+use tokio::sync::watch;
 
 use crate::driver::{Row, Value, escaped, json, placeholders, values};
 use crate::engine::Writer;
@@ -135,6 +136,11 @@ const COUNTED: &str = "id, kind, memo, flock_id, enabled, created, updated_id, p
     (SELECT MAX(last_event) FROM incidents WHERE node_id = tokens.id)";
 
 impl Tokens {
+    /// Tells whenever a token was made, changed or deleted. Touches change incidents, not tokens.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.0.token_changes().subscribe()
+    }
+
     /// Remembers a token, enabled, with its files and aliases.
     ///
     /// # Errors
@@ -182,7 +188,9 @@ impl Tokens {
                 }
                 Ok(())
             })
-            .await
+            .await?;
+        self.0.token_changes().send_replace(());
+        Ok(())
     }
 
     /// One token with its counts.
@@ -352,6 +360,7 @@ impl Tokens {
             .await;
         self.0.caches().tokens.forget();
         self.0.caches().aliases.forget();
+        self.0.token_changes().send_replace(());
         outcome
     }
 
@@ -515,6 +524,7 @@ impl Tokens {
             })
             .await;
         self.0.caches().tokens.forget();
+        self.0.token_changes().send_replace(());
         outcome
     }
 }

@@ -28,14 +28,16 @@ struct Live {
     at: At,
     headers: HeaderMap,
     changes: watch::Receiver<i64>,
+    tokens: watch::Receiver<()>,
     stopping: watch::Receiver<bool>,
     started: bool,
     over: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-/// The stream: an event with the newest update number after each change, `ping` now and then,
-/// `bye` when the session is over. It ends when the Console does.
+/// The stream: an event with the newest update number after each change of incidents, `tokens`
+/// after each change of tokens, `ping` now and then, `bye` when the session is over. It ends when
+/// the Console does.
 pub(super) async fn stream(
     State(at): State<At>,
     _: SignedIn,
@@ -49,6 +51,7 @@ pub(super) async fn stream(
     };
     let live = Live {
         changes: at.console.changes.subscribe(),
+        tokens: at.console.store.tokens().changes(),
         stopping: at.console.stop.subscribe(),
         at,
         headers,
@@ -65,7 +68,7 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
     }
     if !live.started {
         live.started = true;
-        let first = Event::default().event("ping").data("").retry(RETRY);
+        let first = named("ping").retry(RETRY);
         return Some((Ok(first), live));
     }
     let mut stopping = live.stopping.clone();
@@ -78,19 +81,35 @@ async fn next(mut live: Live) -> Option<(Result<Event, Infallible>, Live)> {
 }
 
 async fn news(live: &mut Live) -> Option<Event> {
-    match tokio::time::timeout(HEARTBEAT, live.changes.changed()).await {
-        Ok(Ok(())) => {
+    let changed = async {
+        tokio::select! {
+            told = live.changes.changed() => told.map(|()| true),
+            told = live.tokens.changed() => told.map(|()| false),
+        }
+    };
+    match tokio::time::timeout(HEARTBEAT, changed).await {
+        Ok(Ok(incidents)) => {
             tokio::time::sleep(COALESCE).await;
-            let newest = *live.changes.borrow_and_update();
-            Some(Event::default().data(newest.to_string()))
+            Some(if incidents {
+                let newest = *live.changes.borrow_and_update();
+                Event::default().data(newest.to_string())
+            } else {
+                live.tokens.mark_unchanged();
+                named("tokens")
+            })
         }
         Ok(Err(_)) => None,
         Err(_) => match session::of(&live.at, &live.headers).await {
             Ok(None) => {
                 live.over = true;
-                Some(Event::default().event("bye").data(""))
+                Some(named("bye"))
             }
-            _ => Some(Event::default().event("ping").data("")),
+            _ => Some(named("ping")),
         },
     }
+}
+
+/// An event that says all by its name. It carries a character: browsers drop events without data.
+fn named(name: &str) -> Event {
+    Event::default().event(name).data(".")
 }

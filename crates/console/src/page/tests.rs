@@ -720,7 +720,7 @@ async fn a_change_is_told_by_the_stream() {
     let mut body = bench.get("/live", &cookie).await.into_body();
     let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
     let first = String::from_utf8_lossy(&first);
-    assert!(first.contains("ping"));
+    assert!(first.starts_with("event: ping\ndata: .\n"), "{first}");
     assert!(first.lines().any(|line| line == "retry: 500"), "{first}");
     bench.console.changes.send_replace(41);
     bench.console.changes.send_replace(42);
@@ -730,6 +730,26 @@ async fn a_change_is_told_by_the_stream() {
         "data: 42\n\n",
         "two changes told as one"
     );
+}
+
+#[tokio::test]
+async fn a_change_of_tokens_is_told_apart() {
+    let bench = Bench::new().await;
+    let (cookie, _) = bench.sign_in().await;
+    let mut body = bench.get("/live", &cookie).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    let mut next = async || {
+        let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        String::from_utf8_lossy(&frame).into_owned()
+    };
+    bench.token(1, "http", "a").await;
+    let tokens = bench.console.store.tokens();
+    tokens.set_memo(&tokens::id(1), "b").await.unwrap();
+    assert_eq!(next().await, "event: tokens\ndata: .\n\n");
+    tokens.delete(&tokens::id(1)).await.unwrap();
+    assert_eq!(next().await, "event: tokens\ndata: .\n\n");
+    bench.console.changes.send_replace(43);
+    assert_eq!(next().await, "data: 43\n\n");
 }
 
 #[tokio::test]

@@ -17,10 +17,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{At, SignedIn, answer, failed, incident, scope};
+use crate::channels::ignore::Style;
 use crate::{channels, now};
 
 /// Tokens of one answer.
 const MAX_TOKENS: usize = 50;
+/// Tokens of one answer to who has many before them already.
+const MAX_MANY: usize = 1_000;
 /// Touches of one answer.
 const MAX_HITS: usize = 100;
 /// Incidents that the touches of one answer are read from.
@@ -60,6 +63,8 @@ pub struct Asked {
     #[serde(default)]
     skip: usize,
     #[serde(default)]
+    many: usize,
+    #[serde(default)]
     id: String,
     /// A part of the timeline to look closer at, in milliseconds.
     from: Option<i64>,
@@ -96,7 +101,8 @@ impl Listed {
 }
 
 /// `{"tokens": [...], "total": N, "skip": N or null}`: tokens that match `q` (words), `kind` and
-/// `state` (`on`, `off`), ordered by `sort` (`changed`, `last`, `hits`), from number `skip` on.
+/// `state` (`on`, `off`), ordered by `sort` (`changed`, `last`, `hits`), from number `skip` on, up
+/// to `many` at once.
 pub(super) async fn list(
     State(at): State<At>,
     SignedIn(session): SignedIn,
@@ -116,7 +122,8 @@ pub(super) async fn list(
             search: some(asked.q),
         };
         let tokens = at.console.store.tokens();
-        tokens.list(filter, order, asked.skip, MAX_TOKENS).await
+        let many = asked.many.clamp(MAX_TOKENS, MAX_MANY);
+        tokens.list(filter, order, asked.skip, many).await
     };
     match found.await {
         Ok(page) => {
@@ -379,7 +386,7 @@ async fn newest_hits(store: &Store, incidents: &[Incident]) -> coalmine_store::R
 }
 
 /// The kinds, for the gallery and its forms; `off` says what to configure where a kind cannot be
-/// made now.
+/// made now, `ignores` which list of harmless touches its tokens have.
 pub(super) async fn kinds(State(at): State<At>, _: SignedIn) -> Response<Body> {
     let places = channels::places(&at.console.config);
     let mut kinds: Vec<Value> = Vec::new();
@@ -390,6 +397,11 @@ pub(super) async fn kinds(State(at): State<At>, _: SignedIn) -> Response<Body> {
             .iter()
             .filter_map(|channel| Some(places.has(*channel).err()?.problem))
             .collect();
+        let list = [Style::Sites, Style::Arns];
+        let list = list.into_iter().find(|style| style.fits(kind));
+        if let (Some(shown), Some(list)) = (shown.as_object_mut(), list) {
+            shown.insert("ignores".to_owned(), list.name().into());
+        }
         // One channel of a kind is enough.
         if let (Some(shown), Some(fault)) = (shown.as_object_mut(), faults.first())
             && faults.len() == kind.channels.len()

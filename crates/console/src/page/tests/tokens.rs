@@ -43,13 +43,13 @@ static FILED: TokenKind = TokenKind {
     ..WEB
 };
 
-fn id(number: u8) -> TokenId {
+pub(super) fn id(number: u8) -> TokenId {
     TokenId::from_seed(&Seed::new([number; 32]))
 }
 
 impl Bench {
     /// Makes token `number` of this kind.
-    async fn token(&self, number: u8, kind: &str, memo: &str) {
+    pub(super) async fn token(&self, number: u8, kind: &str, memo: &str) {
         let token = NewToken {
             id: id(number),
             kind: kind.to_owned(),
@@ -172,6 +172,11 @@ async fn a_long_list_of_tokens_comes_in_parts() {
         skip = part["skip"].clone();
     }
     assert_eq!((seen.len(), skip), (120, Value::Null));
+    for (many, listed) in [(70, 70), (9_999, 120), (1, 50)] {
+        let path = format!("/page/tokens?sort=hits&many={many}");
+        let part = json_of(bench.get(&path, &cookie).await).await;
+        assert_eq!(part["tokens"].as_array().unwrap().len(), listed);
+    }
 }
 
 #[tokio::test]
