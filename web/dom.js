@@ -33,6 +33,16 @@ export function inUse(node) {
   return (node !== document.activeElement && node.contains(document.activeElement)) || (!chosen.isCollapsed && node.contains(chosen.anchorNode)) || node.matches(":active");
 }
 
+/** `draw`s what stands in `node` anew; what is pressed or selected there may first be let go. The keyboard stays. */
+export function redraw(node, draw) {
+  const wait = node.matches(":active") ? "pointerup" : !getSelection().isCollapsed && getSelection().containsNode(node, true) ? "selectionchange" : null;
+  // Later than the event itself: the click comes after it.
+  if (wait) return document.addEventListener(wait, () => setTimeout(() => redraw(node, draw)), { once: true });
+  const focused = node.contains(document.activeElement);
+  draw();
+  if (focused) node.firstChild.focus({ preventScroll: true });
+}
+
 /** Says something to screen readers, politely. */
 export function announce(text) {
   document.getElementById("live").textContent = text;

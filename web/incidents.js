@@ -1,5 +1,5 @@
 // The incidents: list and open incident side by side, new ones arriving without moving what is read.
-import { announce, entitle, failure, h, inUse, toast } from "./dom.js";
+import { announce, entitle, failure, h, redraw, toast } from "./dom.js";
 import { page, post } from "./api.js";
 import { spark, histogram } from "./charts.js";
 import { keys } from "./keys.js";
@@ -111,7 +111,7 @@ export function open(root, address, { go, setOpen }) {
 
   function fill(node, row) {
     node.className = row.open ? "row unread" : "row";
-    const link = h("a", { href: href(row.hash), "data-hash": row.hash },
+    const link = h("a", { href: href(row.hash), "data-hash": row.hash, "aria-current": row.hash === current ? "true" : null },
       h("span", { class: "sentence" }, sentence(row), row.open ? h("span", { class: "unseen" }, " (not acknowledged)") : null),
       h("span", { class: "meta" }, row.reverse && inert(row.reverse), h("bdi", {}, row.flock), row.events > 1 && h("span", {}, `lasted ${span(row.last - row.created)}`)),
       h("span", { class: "side" }, row.events > 1 ? going(row.last) : time(row.last), row.events > 1 && spark(row.spark)));
@@ -121,14 +121,6 @@ export function open(root, address, { go, setOpen }) {
       go(href(row.hash));
     });
     node.replaceChildren(link);
-  }
-
-  /** Shows what changed; a row that is being pressed first lets the click happen. */
-  function refill({ row, node }) {
-    if (node.matches(":active")) return document.addEventListener("pointerup", () => setTimeout(() => { refill(rows.get(row.hash) ?? { row, node }); mark(); }), { once: true });
-    const focused = node.contains(document.activeElement);
-    fill(node, row);
-    if (focused) node.firstChild.focus({ preventScroll: true });
   }
 
   function mark() {
@@ -163,7 +155,7 @@ export function open(root, address, { go, setOpen }) {
       if (known) {
         if (known.row.updated_id > row.updated_id) continue;
         known.row = row;
-        refill(known);
+        redraw(known.node, () => fill(known.node, known.row));
       } else {
         if (row.listed && row.open && !waiting.some((w) => w.hash === row.hash)) fresh.push(`${row.source} ${row.did} ${row.place}`);
         waiting = waiting.filter((w) => w.hash !== row.hash);
@@ -171,7 +163,6 @@ export function open(root, address, { go, setOpen }) {
       }
       if (row.hash === current) detail?.refresh();
     }
-    mark();
     showPill();
     setOpen(answer.open, fresh);
     if (answer.more) changes();

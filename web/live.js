@@ -6,16 +6,16 @@ import { absolute } from "./time.js";
 
 /** The Console says something every 20 s; longer silence than this is a broken connection. */
 const SILENT = 60_000;
-const listeners = new Set();
+const listeners = new Map();
 const tabs = navigator.locks && "BroadcastChannel" in window ? new BroadcastChannel("live") : null;
 // When the Console was heard last, when any tab that holds the stream was, since when it is silent.
 let last = Date.now(), heard = last, stale = null;
 // Gives up the stream, or the wait for it.
 let turn = null, holds = false;
 
-/** Calls `listener()` whenever an incident changed, and once after the connection came back. */
-export function onChange(listener) {
-  listeners.add(listener);
+/** Calls `listener()` whenever an incident or one of `also` (`tokens`) changed, and once after the connection came back. */
+export function onChange(listener, ...also) {
+  listeners.set(listener, ["change", "open", ...also]);
   return () => listeners.delete(listener);
 }
 
@@ -40,7 +40,7 @@ function show() {
   banner.textContent = stale === null ? "" : `No connection to the Console: what you see is as of ${absolute(stale)}. Nothing is lost there; reconnecting by itself.`;
 }
 
-/** What the stream did: `open`, `change`, `ping`, `lost`. */
+/** What the stream did: `open`, `change`, `tokens`, `ping`, `lost`. */
 function hear(what) {
   heard = Date.now();
   if (what === "lost") return miss();
@@ -48,7 +48,7 @@ function hear(what) {
   stale = null;
   show();
   // What changed before the stream was open is seen only by looking.
-  if (what !== "ping") for (const listener of listeners) listener();
+  for (const [listener, wanted] of listeners) if (wanted.includes(what)) listener();
 }
 
 function miss() {
@@ -70,6 +70,7 @@ function listen() {
     source = new EventSource("/live");
     source.addEventListener("open", () => say("open"));
     source.addEventListener("message", () => say("change"));
+    source.addEventListener("tokens", () => say("tokens"));
     source.addEventListener("ping", () => say("ping"));
     source.addEventListener("bye", refused);
     source.addEventListener("error", () => {
