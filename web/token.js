@@ -7,18 +7,19 @@ import { onChange } from "./live.js";
 import { prose, reach } from "./newtoken.js";
 import { inert, value } from "./text.js";
 import { span, time } from "./time.js";
+import { tokenSettings } from "./tokensettings.js";
 import { state, touched } from "./tokens.js";
 
 export const title = "Token";
 
 // Fields of a token that are the same for every kind; the others are what the kind gives.
-const COMMON = new Set(["canarytoken", "created", "created_printable", "enabled", "flock_id", "hostname", "key", "kind", "kind_description", "memo", "node_id", "renders", "triggered_count", "updated_id", "url", "browser_scanner_enabled", "factory_auth", "integration", "online"]);
+const COMMON = new Set(["canarytoken", "created", "created_printable", "enabled", "flock_id", "hostname", "key", "kind", "kind_description", "memo", "metadata_entity_id", "node_id", "renders", "triggered_count", "updated_id", "url", "browser_scanner_enabled", "factory_auth", "integration", "online"]);
 const SLOW = 15_000;
 
 /** Mounts the view. */
 export function open(root, address, { go }) {
   let id = null, token = null, kind = null, file = {}, hits = null, zoom = null, watch = null, closed = false;
-  const head = h("div", { class: "stack" }), notice = h("div"), where = h("section"), place = h("section"), trial = h("section"), about = h("section");
+  const head = h("div", { class: "stack" }), notice = h("div"), where = h("section"), place = h("section"), trial = h("section"), settings = h("section", { hidden: true }), about = h("section");
   const said = h("p", { role: "status" });
   const body = h("div", { class: "page token" });
   root.replaceChildren(body);
@@ -33,13 +34,14 @@ export function open(root, address, { go }) {
       token = answer.token;
       file = artefact;
       kind = kinds.find((one) => one.id === token.kind) ?? { id: token.kind, title: token.kind, doc: [], channels: [], reach: "direct", trial: "" };
-      body.replaceChildren(head, notice, where, place, trial, about);
+      body.replaceChildren(head, notice, where, place, trial, settings, about);
       drawHead();
       drawNotice();
       drawHits();
       drawPlace();
       drawTrial();
       drawAbout();
+      drawSettings();
     } catch (error) {
       if (!closed && asked === id) body.replaceChildren(back(), h("h1", {}, title), failure("This token could not be shown.", error, error.status === 404 ? null : load));
     }
@@ -200,6 +202,26 @@ export function open(root, address, { go }) {
     said.className = "notice";
     said.replaceChildren(h("b", {}, "It works. "), `Noticed ${took < 10_000 ? `${(took / 1000).toFixed(1)} s` : span(took)} after you began, from `, inert(hit.source), ". ", h("a", { href: `/incidents/${hit.hash}?q=`, "data-inside": true }, "See the incident"));
     said.scrollIntoView({ block: "nearest" });
+  }
+
+  async function drawSettings() {
+    const asked = id, title = h("h2", {}, "Settings of this token");
+    settings.hidden = true;
+    try {
+      const forms = await tokenSettings(token, kind, (fresh) => {
+        if (closed || asked !== id) return;
+        token = fresh;
+        drawPlace();
+        drawTrial();
+      });
+      if (closed || asked !== id) return;
+      settings.replaceChildren(title, ...forms);
+      settings.hidden = forms.length === 0;
+    } catch (error) {
+      if (closed || asked !== id) return;
+      settings.replaceChildren(title, failure("They could not be loaded.", error, drawSettings));
+      settings.hidden = false;
+    }
   }
 
   function drawAbout() {

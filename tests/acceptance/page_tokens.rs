@@ -11,6 +11,15 @@ const SCRIPT: &str = concat!(
     include_str!("../python/view.py"),
     include_str!("../python/page_tokens.py")
 );
+/// What settings and the list beside others are driven by.
+const SETTINGS: &str = concat!(
+    include_str!("../python/browser.py"),
+    include_str!("../python/view.py"),
+    include_str!("../python/page_token_settings.py")
+);
+/// What an identity provider gives of itself.
+const METADATA: &str = "<EntityDescriptor xmlns='urn:oasis:names:tc:SAML:2.0:metadata' \
+    entityID='http://idp.example/app'></EntityDescriptor>";
 /// A picture of one pixel.
 const PICTURE: &[u8] = &[
     0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, b'I', b'H', b'D', b'R', 0, 0, 0,
@@ -93,4 +102,114 @@ fn a_token_from_the_gallery_to_its_end_in_the_browser() {
         0,
         "deleted with it: {left}"
     );
+}
+
+#[test]
+fn what_is_set_of_tokens_counts_and_others_are_seen_at_work() {
+    let nest = Nest::start(QUICK);
+    let metadata = nest.dir.path().join("metadata.xml");
+    std::fs::write(&metadata, METADATA).unwrap();
+    let task = json!({
+        "http_port": nest.run["tokens"]["http_port"],
+        "metadata": metadata,
+    });
+    let Some(seen) = in_browser(&nest, SETTINGS, task) else {
+        return;
+    };
+    let has = |name: &str, part: &str| {
+        let text = seen[name].as_str();
+        let text = text.unwrap_or_else(|| panic!("no {name} in {seen:#}"));
+        assert!(text.contains(part), "{name} lacks {part:?}: {text}");
+    };
+
+    assert_eq!(seen["redirect_shown"], "http://one.example/");
+    assert_eq!(seen["redirect_buttons"], 0, "it must lead somewhere");
+    has("redirect_refused", "It was not saved.");
+    has("redirect_wrong", "Takes a whole URL");
+    assert_eq!(seen["redirect_focus"], "set-redirect");
+    has("redirect_said", "Saved: ");
+    assert_eq!(seen["redirect_right"], "", "no longer wrong");
+    let two = "http://two.example/x";
+    assert_eq!(seen["redirect"], json!([two, 302, two]));
+    assert_eq!(seen["may_first"], json!([200, null]));
+    let three = "http://three.example/";
+    assert_eq!(seen["may_set"], json!([three, 302, three]));
+    has("may_said", "nobody is sent elsewhere");
+    assert_eq!(seen["may_none"], json!(["", 200, null]));
+    assert_eq!(seen["plain"], false, "nothing to set, nothing shown");
+
+    for (list, wrong, saved, shown) in [
+        (
+            "clonedsite",
+            Some("is no regular expression"),
+            "^http://a/,^b$",
+            "^http://a/\n^b$",
+        ),
+        ("s3bucket", None, "arn:a* arn:b", "arn:a*\narn:b"),
+    ] {
+        let mut steps = seen["lists"][list].as_array().unwrap().iter();
+        let mut next = || steps.next().unwrap();
+        if let Some(wrong) = wrong {
+            assert!(next().as_str().unwrap().contains(wrong), "{seen:#}");
+        }
+        assert_eq!(next(), "Saved: 2 entries count.");
+        assert_eq!(next(), &json!({"enabled": "true", "ignores": saved}));
+        assert_eq!((next(), next()), (&json!(shown), &json!(shown)));
+        assert_eq!(next(), "Saved: the list does not count.");
+        assert_eq!(next(), &json!({"enabled": "false", "ignores": ""}));
+    }
+
+    has("provider_needs", "metadata must be saved before");
+    has("provider_said", "this provider alone");
+    assert_eq!(seen["provider"][0], json!(["http://idp.example/app", true]));
+    let shown = seen["provider"][1].as_str().unwrap();
+    assert!(shown.contains("http://idp.example/app"), "{shown}");
+    has("provider_forgot", "every login makes an incident");
+    assert_eq!(seen["provider_gone"], json!([null, false]));
+    assert_eq!(seen["provider_off"], false, "the box follows");
+    has("provider_wrong", "It must be SAML 2.0 metadata");
+    let pasted = "http://pasted.example/";
+    assert_eq!(seen["provider_pasted"], json!([pasted, false]));
+    assert_eq!(seen["provider_again"], json!([pasted, false]));
+
+    has("domains_wrong", "A line is no domain");
+    has("domains_said", "new tokens may live in them");
+    let domains = ["docs.example.org", "files.example.org"];
+    assert_eq!(seen["domains"], json!([domains, true]));
+    assert_eq!(seen["domains_shown"], domains.join("\n"));
+    has("own", "http://docs.example.org");
+    has("root_said", "it is shown");
+    let page = "<h1>Under <b>work</b></h1>";
+    assert_eq!(seen["root"], json!([200, null, page]));
+    assert_eq!(seen["root_shown"], page, "it stays text");
+    assert_eq!(seen["root_off"], true);
+    assert_eq!(seen["domains_none"], json!([[], false]));
+
+    assert_eq!(seen["rows"], json!(["listed c", "listed b", "listed a"]));
+    assert_eq!(seen["focus"], true, "on the line that was redrawn");
+    assert_eq!(seen["pill"], "1 new");
+    assert_eq!(seen["told"], "Tokens: 1 new.");
+    has("gone", "listed c");
+    assert_eq!(seen["moved"].as_f64(), Some(0.0), "nothing moves");
+    assert_eq!(
+        (&seen["focus_after"], &seen["still"]),
+        (&json!(true), &json!(true))
+    );
+    has("selected", "listed b, renamed");
+    has("pressed", "listed a, too");
+    has("opened", "listed a, pressed");
+    assert_eq!(
+        seen["after"],
+        json!(["listed a", "listed b", "listed d", "listed e"])
+    );
+    assert_eq!(seen["focus_new"], true);
+
+    let widths = seen["widths"].as_array().unwrap();
+    assert_eq!(widths.len(), 6);
+    assert!(
+        widths.iter().all(|wide| wide.as_u64() <= Some(360)),
+        "{widths:?}"
+    );
+    assert_eq!(seen["complaints"], 5, "answers that refuse: {seen:#}");
+    assert_eq!(seen["console"], json!([]), "the browser has no complaint");
 }
