@@ -13,7 +13,7 @@ let last = Date.now(), heard = last, stale = null;
 // Gives up the stream, or the wait for it.
 let turn = null, holds = false;
 
-/** Calls `listener()` whenever an incident or one of `also` (`tokens`) changed, and once after the connection came back. */
+/** Calls `listener(what)` whenever an incident (`change`) or one of `also` (`tokens`) changed, and once after the connection came back (`open`). */
 export function onChange(listener, ...also) {
   listeners.set(listener, ["change", "open", ...also]);
   return () => listeners.delete(listener);
@@ -48,7 +48,7 @@ function hear(what) {
   stale = null;
   show();
   // What changed before the stream was open is seen only by looking.
-  for (const [listener, wanted] of listeners) if (wanted.includes(what)) listener();
+  for (const [listener, wanted] of listeners) if (wanted.includes(what)) listener(what);
 }
 
 function miss() {

@@ -1,5 +1,5 @@
 // One token: whether it was touched, by whom and when; what to place; how to try it.
-import { announce, confirm, copyButton, entitle, failure, h, toast } from "./dom.js";
+import { announce, confirm, copyButton, entitle, failure, h, inUse, toast } from "./dom.js";
 import { get, page, post } from "./api.js";
 import { histogram } from "./charts.js";
 import { keys } from "./keys.js";
@@ -43,7 +43,9 @@ export function open(root, address, { go }) {
       drawAbout();
       drawSettings();
     } catch (error) {
-      if (!closed && asked === id) body.replaceChildren(back(), h("h1", {}, title), failure("This token could not be shown.", error, error.status === 404 ? null : load));
+      if (closed || asked !== id) return;
+      token = null;
+      body.replaceChildren(back(), h("h1", {}, title), failure("This token could not be shown.", error, error.status === 404 ? null : load));
     }
   }
 
@@ -101,11 +103,13 @@ export function open(root, address, { go }) {
     const open = hits.open ? ` (${hits.open} not acknowledged)` : "";
     const text = hits.incidents ? `${its()}${open} will be deleted with it. To keep ${hits.incidents === 1 ? "it" : "them"}, switch the token off instead.` : "It has no incidents.";
     if (!await confirm("Delete this token?", `Where it is placed it stays, but touches of it will never be noticed again. ${text}`, "Delete")) return;
+    deleting = true;
     try {
       await post("canarytoken/delete", { canarytoken: id, clear_incidents: "true" });
       toast("Deleted.");
       go("/tokens", true);
     } catch (error) {
+      deleting = false;
       toast(`It was not deleted: ${error.message}`);
     }
   }
@@ -230,26 +234,37 @@ export function open(root, address, { go }) {
       h("dl", { class: "factlist" }, fact("Kind", kind.title), fact("Reach", plain(kind.reach)), fact("Made", time(Number(token.created) * 1000, "absolute")), fact("Flock", h("bdi", {}, hits.flock)), fact("Id", inert(id))));
   }
 
-  let busy = false, again = null;
-  async function refresh(redraw = false) {
-    if (!token) return;
-    if (busy) { again ||= { redraw }; return; }
+  let busy = false, again = null, deleting = false;
+  /** Looks at its touches again; `whole`: and at itself, for somebody else may have changed it. */
+  async function refresh(redraw = false, whole = false) {
+    if (!token || deleting) return;
+    if (busy) { again = { redraw: redraw || again?.redraw, whole: whole || again?.whole }; return; }
     busy = true;
+    const asked = id;
     try {
-      const asked = id, fresh = await page("token", { id, from: zoom?.[0], to: zoom?.[1] });
+      const [fresh, { token: now }] = await Promise.all([page("token", { id, from: zoom?.[0], to: zoom?.[1] }), whole ? get("canarytoken/fetch", { canarytoken: id }) : { token }]);
       if (!closed && asked === id) {
-        const more = fresh.count - hits.count, changed = redraw || more || fresh.open !== hits.open || fresh.incidents !== hits.incidents;
+        // What was saved here meanwhile is newer.
+        const other = now.updated_id > token.updated_id, more = fresh.count - hits.count, changed = redraw || more || fresh.open !== hits.open || fresh.incidents !== hits.incidents;
         hits = fresh;
+        if (other) {
+          token = now;
+          if (!inUse(place)) drawPlace();
+          if (!inUse(trial)) drawTrial();
+        }
+        if ((changed || other) && !head.querySelector("form")) drawHead();
         if (changed) {
-          if (!head.querySelector("form")) drawHead();
           drawHits();
           noticed();
           if (more > 0) announce(`${touched(hits.count)}.`);
         }
       }
-    } catch { /* The banner tells that the Console is out of reach. */ }
+    } catch (error) {
+      // The banner tells that the Console is out of reach.
+      if (!closed && asked === id && !deleting && error.status === 404) load();
+    }
     busy = false;
-    if (again) { const { redraw: then } = again; again = null; refresh(then); }
+    if (again) { const { redraw: then, whole: all } = again; again = null; refresh(then, all); }
   }
 
   function update(url) {
@@ -263,7 +278,7 @@ export function open(root, address, { go }) {
   }
 
   const forget = keys({ Escape: ["All tokens", () => go("/tokens")] });
-  const quiet = onChange(() => refresh());
+  const quiet = onChange((what) => refresh(false, what !== "change"), "tokens");
   update(address);
   return { update, close() { closed = true; clearTimeout(watch?.slow); forget(); quiet(); } };
 }

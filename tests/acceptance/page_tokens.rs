@@ -198,6 +198,10 @@ fn what_is_set_of_tokens_counts_and_others_are_seen_at_work() {
     has("selected", "listed b, renamed");
     has("pressed", "listed a, too");
     has("opened", "listed a, pressed");
+    has("renamed", "listed a, opened");
+    has("disabled", "Switched off");
+    assert_eq!(seen["ping"], "heard");
+    has("deleted", "somebody deleted it");
     assert_eq!(
         seen["after"],
         json!(["listed a", "listed b", "listed d", "listed e"])

@@ -267,6 +267,10 @@ def others(page, seen):
     seen["pressed"] = row.text.split("\n")[0]
     webdriver.ActionChains(driver).release().perform()
     seen["opened"] = page.text("h1", "listed a")
+    rename("a", "a, opened")
+    seen["renamed"] = page.text("h1", "listed a, opened")
+    api("canarytoken/disable", canarytoken=made["a"]["canarytoken"])
+    seen["disabled"] = page.text(".facts .state", "Switched off")
     driver.back()
     page.some(".row a", "listed d")
 
@@ -276,7 +280,17 @@ def others(page, seen):
     page.none(".pill:not([hidden])")
     page.some(".row a", "listed e")
     seen["after"] = sorted(row.split(",")[0].split(":")[0] for row in rows())
-    seen["focus_new"] = driver.execute_script("return document.activeElement === document.querySelector('.row a')")
+    seen["focus_new"] = driver.execute_script(
+        "return document.activeElement === document.querySelector('.row a')")
+
+    # An idle stream is heard, too.
+    seen["ping"] = driver.execute_async_script(
+        "const stream = new EventSource('/live'), done = arguments[0];"
+        "stream.addEventListener('ping', () => { stream.close(); done('heard'); })")
+    seen["console"] = page.complaints()
+    visit(page, made["e"])
+    api("canarytoken/delete", canarytoken=made["e"]["canarytoken"])
+    seen["deleted"] = page.text("[role=alert]", "deleted")
 
 
 def run(driver):
@@ -288,7 +302,6 @@ def run(driver):
     page.some("h1", "Tokens")
     for part in (redirects, lists, provider, settings, others):
         part(page, seen)
-    seen["console"] = page.complaints()
     return seen
 
 
