@@ -185,6 +185,12 @@ fn what_is_set_of_tokens_counts_and_others_are_seen_at_work() {
     assert_eq!(seen["root_off"], true);
     assert_eq!(seen["domains_none"], json!([[], false]));
 
+    // All that there were but the oldest, which is deleted; the part again without it and its line.
+    assert_eq!(seen["many"], json!([50, 54, 50]));
+    assert_eq!(seen["many_new"], "1 new or moved up");
+    has("many_gone", "many 54.");
+    assert_eq!(seen["many_left"], false, "its line goes with the next load");
+
     assert_eq!(seen["rows"], json!(["listed c", "listed b", "listed a"]));
     assert_eq!(seen["focus"], true, "on the line that was redrawn");
     assert_eq!(seen["pill"], "1 new");

@@ -210,6 +210,29 @@ def settings(page, seen):
     seen["domains_none"] = domains()
 
 
+def many(page, seen):
+    """A list that is loaded in parts, while somebody else works on it."""
+    driver = page.driver
+    made = [make("dns", f"many {at}.") for at in range(55)]
+    driver.get(TASK["url"] + "/tokens?q=many")
+    page.some("section > .small", "55 tokens")
+    count = lambda: len(driver.find_elements(By.CSS_SELECTOR, ".row"))
+    seen["many"] = [count()]
+    make("dns", "many 55.")
+    seen["many_new"] = page.text(".pill", "new")
+    api("canarytoken/delete", canarytoken=made[0]["canarytoken"])
+    api("canarytoken/delete", canarytoken=made[54]["canarytoken"])
+    seen["many_gone"] = page.text(".row a", "Not in this list any more")
+    page.some("section > .small", "54 tokens")
+    page.click("main button", "Load more")
+    page.some(".row a", "many 1.")
+    seen["many"].append(count())
+    page.click(".pill", "new")
+    page.some(".row a", "many 55.")
+    seen["many"].append(count())
+    seen["many_left"] = "many 54." in driver.find_element(By.CSS_SELECTOR, ".rows").text
+
+
 def others(page, seen):
     """The list while somebody else makes, changes and deletes tokens."""
     driver = page.driver
@@ -300,7 +323,7 @@ def run(driver):
     driver.get(TASK["url"] + "/tokens")
     page.sign_in()
     page.some("h1", "Tokens")
-    for part in (redirects, lists, provider, settings, others):
+    for part in (redirects, lists, provider, settings, many, others):
         part(page, seen)
     return seen
 
