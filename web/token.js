@@ -79,6 +79,7 @@ export function open(root, address, { go }) {
   }
 
   async function change(action, params, done) {
+    const was = token.enabled;
     try {
       await post(`canarytoken/${action}`, { canarytoken: id, ...params });
       token = (await get("canarytoken/fetch", { canarytoken: id })).token;
@@ -87,7 +88,15 @@ export function open(root, address, { go }) {
       toast(done);
       return true;
     } catch (error) {
-      toast(`It was not changed: ${error.message}`);
+      // It may have been changed here and not at the cloud that the token lives in.
+      token = (await get("canarytoken/fetch", { canarytoken: id }).catch(() => ({ token }))).token;
+      if (token.enabled === was) {
+        toast(`It was not changed: ${error.message}`);
+      } else {
+        drawHead();
+        drawTrial();
+        toast(error.message);
+      }
       return false;
     }
   }

@@ -47,14 +47,17 @@ class Amazon(http.server.BaseHTTPRequestHandler):
         self.answer(200, page)
     def iam(self, asked):
         action, user = asked['Action'], asked.get('UserName')
-        say(action, user, asked.get('PolicyDocument'))
+        say(action, user, asked.get('PolicyDocument') or asked.get('Status'))
+        if action in state.get('denied', []):
+            return self.answer(403, '<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized to perform: iam:%s</Message></Error></ErrorResponse>' % action)
+        if action == 'UpdateAccessKey': state['status'] = asked['Status']
         inner = ''
         if action == 'CreateUser':
             inner = '<User><Path>/</Path><UserName>%s</UserName><UserId>AIDAEXAMPLE</UserId><Arn>arn:aws:iam::557208331452:user/%s</Arn></User>' % (user, user)
         if action == 'CreateAccessKey':
             inner = '<AccessKey><UserName>%s</UserName><AccessKeyId>AKIAREALONE</AccessKeyId><Status>Active</Status><SecretAccessKey>their/secret</SecretAccessKey></AccessKey>' % user
         if action == 'ListAccessKeys':
-            inner = '<AccessKeyMetadata><member><UserName>%s</UserName><AccessKeyId>AKIAREALONE</AccessKeyId><Status>Active</Status></member></AccessKeyMetadata><IsTruncated>false</IsTruncated>' % user
+            inner = '<AccessKeyMetadata><member><UserName>%s</UserName><AccessKeyId>AKIAREALONE</AccessKeyId><Status>%s</Status></member></AccessKeyMetadata><IsTruncated>false</IsTruncated>' % (user, state.get('status', 'Active'))
         if action == 'GetAccessKeyLastUsed':
             inner = '<UserName>u</UserName><AccessKeyLastUsed><Region>N/A</Region><ServiceName>N/A</ServiceName></AccessKeyLastUsed>'
             if state.get('last'):

@@ -108,6 +108,16 @@ impl Aws {
         Ok(fields.into_iter().map(own).collect())
     }
 
+    /// Whether IAM lists the user's key with this status.
+    fn is_listed(&self, user: &str, key: &str, status: &str) -> bool {
+        let listed = self.api.iam("ListAccessKeys", &[("UserName", user)]);
+        listed.is_ok_and(|list| {
+            let (keys, states) = (list.texts("AccessKeyId"), list.texts("Status"));
+            let mut pairs = keys.iter().zip(&states);
+            keys.len() == states.len() && pairs.any(|(id, state)| id == key && state == status)
+        })
+    }
+
     /// Events of one key in one region since `since`, the latest first; what came before a failure
     /// counts. Whether those were all.
     fn events(
@@ -211,11 +221,7 @@ impl CloudProvider for Aws {
     }
 
     fn delete(&self, fields: &Map<String, Value>) -> Result<(), CloudError> {
-        let text = |name: &str| fields.get(name).and_then(Value::as_str);
-        // Without a name, IAM means the operator's own user.
-        let user = text("username")
-            .filter(|user| !user.is_empty())
-            .ok_or_else(|| CloudError("the token names no user at AWS".to_owned()))?;
+        let user = user(fields)?;
         let failed =
             |failure: Failure| CloudError(format!("AWS did not delete the user {user}: {failure}"));
         let gone = |result: Result<call::Xml, Failure>| match result {
@@ -240,6 +246,27 @@ impl CloudProvider for Aws {
                 .iam("DeleteUserPolicy", &[of_user, ("PolicyName", POLICY.0)]),
         )?;
         gone(self.api.iam("DeleteUser", &[of_user]))
+    }
+
+    fn set_enabled(&self, fields: &Map<String, Value>, enabled: bool) -> Result<(), CloudError> {
+        let user = user(fields)?;
+        let key = fields.get("access_key_id").and_then(Value::as_str);
+        let key = key.ok_or_else(|| CloudError("the token names no key at AWS".to_owned()))?;
+        let status = if enabled { "Active" } else { "Inactive" };
+        let params = [("UserName", user), ("AccessKeyId", key), ("Status", status)];
+        match self.api.iam("UpdateAccessKey", &params) {
+            Ok(_) => Ok(()),
+            Err(failure) if failure.is("NoSuchEntity") && !enabled => Ok(()),
+            // Whoever may not change keys may find that there is nothing to change. The list is
+            // asked last: it lags behind changes, and those who may not make any make none.
+            Err(failure) if failure.is("AccessDenied") && self.is_listed(user, key, status) => {
+                Ok(())
+            }
+            Err(failure) => Err(CloudError(format!(
+                "AWS did not make the key {key} {}: {failure}",
+                status.to_lowercase()
+            ))),
+        }
     }
 
     fn look(&self, token: &Token, mark: &Value, now: Timestamp) -> Looked {
@@ -303,6 +330,13 @@ impl CloudProvider for Aws {
             is_unreachable,
         }
     }
+}
+
+/// The token's user. Without a name, IAM means the operator's own.
+fn user(fields: &Map<String, Value>) -> Result<&str, CloudError> {
+    let user = fields.get("username").and_then(Value::as_str);
+    user.filter(|user| !user.is_empty())
+        .ok_or_else(|| CloudError("the token names no user at AWS".to_owned()))
 }
 
 fn is_unanswered<T>(asked: &Result<T, Failure>) -> bool {

@@ -204,8 +204,8 @@ pub fn run(folder: &Folder, command: Command) -> Result<ExitCode> {
         Command::Hits { id, follow, json } => {
             hits::list(&client, &find::one(&client, &id)?, follow, json)?;
         }
-        Command::Enable { ids } => set_enabled(&client, &ids, true)?,
-        Command::Disable { ids } => set_enabled(&client, &ids, false)?,
+        Command::Enable { ids } => return set_enabled(&client, &ids, true),
+        Command::Disable { ids } => return set_enabled(&client, &ids, false),
         Command::Delete {
             ids,
             with_incidents,
@@ -433,13 +433,21 @@ fn plain_name(name: &str) -> String {
     }
 }
 
-fn set_enabled(client: &Client, ids: &[String], enabled: bool) -> Result<()> {
+fn set_enabled(client: &Client, ids: &[String], enabled: bool) -> Result<ExitCode> {
     let word = if enabled { "enabled" } else { "disabled" };
+    let mut code = ExitCode::SUCCESS;
     for token in find::all(client, ids)? {
-        client.set_token_enabled(&token.canarytoken, enabled)?;
-        terminal::line(&format!("{word:<9} {}", named(&token)));
+        match client.set_token_enabled(&token.canarytoken, enabled) {
+            Ok(()) => terminal::line(&format!("{word:<9} {}", named(&token))),
+            // What a cloud says of one token's key keeps no other from being switched.
+            Err(ClientError::Refused(why)) => {
+                terminal::problem(&format!("{}: {}", token.canarytoken, one_line(&why)));
+                code = ExitCode::FAILURE;
+            }
+            Err(other) => return Err(other.into()),
+        }
     }
-    Ok(())
+    Ok(code)
 }
 
 /// What the API says of a token whose incidents would be left without it.

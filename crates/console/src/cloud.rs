@@ -1,5 +1,5 @@
-//! Tokens that live in an operator's account at a cloud: making and taking back their credentials,
-//! and asking from time to time what was done with them.
+//! Tokens that live in an operator's account at a cloud: making, switching and taking back their
+//! credentials, and asking from time to time what was done with them.
 //!
 //! A use is recorded before the mark that says it was seen, and always with the same sighting id:
 //! a stop in between tells it twice to the store, which keeps it once.
@@ -11,17 +11,27 @@ use coalmine_core::token::{
     CONNECTED, CloudError, CloudProvider, CloudTouch, EVENT_KEY, INTEGRATION, Looked, Token,
     TokenKind,
 };
-use coalmine_core::{Endpoint, Sighting, SightingId, Subject, TokenId};
+use coalmine_core::{Endpoint, Sighting, SightingId, Subject, Timestamp, TokenId};
 use coalmine_store::StoreError;
 use coalmine_store::tokens::{TokenFilter, TokenRow};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 
 use crate::channels::touch_fields;
 use crate::{Console, Shared, ingest, now};
 
 /// Most tokens of one account that are looked after.
 const MAX_TOKENS: usize = 10_000;
+/// Most times of one token's being disabled that are kept, the latest.
+const MAX_PAUSES: usize = 100;
+
+/// Held while a token is switched: of two switches at once, the one that ends last at the cloud must
+/// be the one that ends last here, or an enabled token would have a dead key.
+static SWITCH: Mutex<()> = Mutex::const_new(());
+
+/// When a token was disabled and when it was enabled again, in seconds; `None` while it's disabled.
+type Pause = (i64, Option<i64>);
 
 /// Looks after the tokens of one account until the store is closed.
 pub async fn run(console: Shared, provider: Arc<dyn CloudProvider>) {
@@ -93,6 +103,7 @@ async fn look(
         .collect();
     // Disabled tokens keep their marks: what was told once isn't told again when they're enabled.
     known.retain(|id, _| rows.iter().any(|row| row.id.as_str() == id));
+    let pauses = pauses(console, kind.id).await?;
     for row in rows.into_iter().filter(|row| row.enabled) {
         let id = row.id.clone();
         let mark = known.get(id.as_str()).cloned().unwrap_or_default();
@@ -108,8 +119,11 @@ async fn look(
             problem = Some(CloudError("the look ended before its time".to_owned()));
             continue;
         };
+        // What was done while it was disabled is told never, however late the cloud knows it.
+        let slept = pauses.get(id.as_str()).map_or(&[][..], Vec::as_slice);
         let sightings: Vec<Sighting> = touches
             .into_iter()
+            .filter(|touch| !is_within(slept, touch.at))
             .map(|touch| sighting(kind, &id, touch))
             .collect();
         problem = failed.or(problem);
@@ -165,15 +179,75 @@ pub async fn delete(
     if !is_connected(fields) {
         return Ok(());
     }
-    let provider = provider(console, kind).map(Arc::clone).ok_or_else(|| {
-        CloudError(
-            "its credentials are of an account that is not configured any more: configure it, or \
-             delete them there and disable the token"
-                .to_owned(),
-        )
-    })?;
+    let provider = account(console, kind)
+        .map_err(|problem| CloudError(format!("{problem} and disable the token")))?;
     let fields = fields.clone();
     blocking(move || provider.delete(&fields)).await
+}
+
+/// Lets a token alert or not, and its credentials be valid or not, where it lives in an account;
+/// what the cloud didn't do of that. A token whose credentials can't be made valid stays disabled,
+/// one whose credentials stay valid is disabled nevertheless.
+///
+/// A token that is shown as enabled must alert, and a cloud needn't record what is tried with dead
+/// credentials. So a token is enabled after its credentials and disabled before them: wherever that
+/// ends halfway, enabled tokens have valid ones. A disabled token whose key is still valid is the
+/// smaller harm, since its user may do nothing; and it must be possible to silence a token while
+/// the cloud is away or refuses.
+///
+/// # Errors
+/// The store's.
+pub async fn set_enabled(
+    console: &Console,
+    token: &TokenRow,
+    enabled: bool,
+) -> Result<Option<CloudError>, StoreError> {
+    let tokens = console.store.tokens();
+    if !is_connected(&token.fields) {
+        tokens.set_enabled(&token.id, enabled).await?;
+        return Ok(None);
+    }
+    let held = SWITCH.lock().await;
+    let at = now().secs();
+    if !enabled {
+        tokens.set_enabled(&token.id, false).await?;
+        note_pause(console, token, |pauses| {
+            if pauses.last().is_none_or(|(_, until)| until.is_some()) {
+                pauses.push((at, None));
+            }
+        })
+        .await?;
+    }
+    let switched = match account(console, &token.kind) {
+        Ok(provider) => {
+            let fields = token.fields.clone();
+            // It goes along: the cloud is asked to the end even where nobody waits for it any more.
+            blocking(move || provider.set_enabled(&fields, enabled).map(|()| held)).await
+        }
+        Err(problem) => Err(problem),
+    };
+    if enabled && switched.is_ok() {
+        note_pause(console, token, |pauses| {
+            if let Some((_, until @ None)) = pauses.last_mut() {
+                *until = Some(at);
+            }
+        })
+        .await?;
+        tokens.set_enabled(&token.id, true).await?;
+    }
+    Ok(switched.err())
+}
+
+/// Forgets what is kept here of a token that is deleted.
+///
+/// # Errors
+/// The store's.
+pub async fn forget(console: &Console, token: &TokenRow) -> Result<(), StoreError> {
+    if !is_connected(&token.fields) {
+        return Ok(());
+    }
+    let _held = SWITCH.lock().await;
+    note_pause(console, token, Vec::clear).await
 }
 
 /// How a kind stands: `connected` or `local`, how far its tokens then reach, and what is wrong with
@@ -196,6 +270,53 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, CloudError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|_| Err(CloudError("the request ended before its time".to_owned())))
+}
+
+/// The account that tokens of this kind must live in.
+fn account(console: &Console, kind: &str) -> Result<Arc<dyn CloudProvider>, CloudError> {
+    provider(console, kind).map(Arc::clone).ok_or_else(|| {
+        let problem = "its credentials are of an account that is not configured any more: configure \
+                       it, or delete them there";
+        CloudError(problem.to_owned())
+    })
+}
+
+/// When tokens of a kind were disabled, by id.
+async fn pauses(console: &Console, kind: &str) -> Result<BTreeMap<String, Vec<Pause>>, StoreError> {
+    let kept = console.store.settings().get(&pauses_of(kind)).await?;
+    Ok(kept.unwrap_or_default())
+}
+
+/// Changes when a token was disabled, while [`SWITCH`] is held.
+async fn note_pause(
+    console: &Console,
+    token: &TokenRow,
+    change: impl FnOnce(&mut Vec<Pause>),
+) -> Result<(), StoreError> {
+    let mut all = pauses(console, &token.kind).await?;
+    let mut own = all.remove(token.id.as_str()).unwrap_or_default();
+    let before = own.clone();
+    change(&mut own);
+    if own == before {
+        return Ok(());
+    }
+    own.drain(..own.len().saturating_sub(MAX_PAUSES));
+    if !own.is_empty() {
+        all.insert(token.id.to_string(), own);
+    }
+    let name = pauses_of(&token.kind);
+    console.store.settings().put(&name, &all).await
+}
+
+/// Whether something was done in a pause; its first and last second don't count.
+fn is_within(pauses: &[Pause], at: Timestamp) -> bool {
+    let at = at.secs();
+    let holds = |(from, until): &Pause| *from < at && until.is_none_or(|until| at < until);
+    pauses.iter().any(holds)
+}
+
+fn pauses_of(kind: &str) -> String {
+    format!("cloud_pauses:{kind}")
 }
 
 fn state(kind: &str) -> String {

@@ -563,3 +563,74 @@ fn where_no_user_was_made_none_is_deleted() {
     assert_eq!(problem, "the token names no user at AWS");
     assert_eq!(names(&came), [""; 0]);
 }
+
+#[test]
+fn a_key_is_made_inactive_and_active_again() {
+    let done = "<UpdateAccessKeyResponse><ResponseMetadata/></UpdateAccessKeyResponse>";
+    let (aws, came) = amazon(&[(200, done)], Duration::ZERO);
+    for (enabled, status) in [(false, "Inactive"), (true, "Active")] {
+        assert_eq!(aws.set_enabled(&token().fields, enabled), Ok(()));
+        let came = came.lock().unwrap();
+        let (name, body) = came.last().unwrap();
+        assert_eq!(name, "UpdateAccessKey");
+        let params = format!("&UserName=u-1&AccessKeyId={KEY}&Status={status}");
+        assert!(body.ends_with(&params), "{body}");
+    }
+    assert_eq!(names(&came).len(), 2, "nothing else is asked");
+}
+
+#[test]
+fn a_key_that_aws_does_not_switch_is_told_and_one_that_stands_so_already_is_fine() {
+    let switched = |answers: &[(u16, &str)], enabled: bool| {
+        let (aws, came) = amazon(answers, Duration::ZERO);
+        let told = aws.set_enabled(&token().fields, enabled);
+        (told.map_err(|problem| problem.0), names(&came))
+    };
+    let (denied, gone) = (error("AccessDenied"), error("NoSuchEntity"));
+    let update = "UpdateAccessKey";
+    let refused = |what: &str, code: &str| {
+        Err(format!(
+            "AWS did not make the key {KEY} {what}: {code}: Because."
+        ))
+    };
+    let needs = "AccessDenied: Because.; the key of [cloud.aws] needs that right";
+    let told = format!("AWS did not make the key {KEY} inactive: {needs}");
+
+    // A key that is gone is as good as inactive.
+    let missing = [(404, &*gone)];
+    assert_eq!(switched(&missing, false), (Ok(()), vec![update.to_owned()]));
+    assert_eq!(
+        switched(&missing, true).0,
+        refused("active", "NoSuchEntity")
+    );
+
+    // Without the right to change keys, those that stand as they should are fine.
+    let asked = vec![update.to_owned(), "ListAccessKeys".to_owned()];
+    let active = keys(&["AKIAOTHER", KEY]);
+    let answers = [(403, &*denied), (200, &*active)];
+    assert_eq!(switched(&answers, true), (Ok(()), asked.clone()));
+    assert_eq!(switched(&answers, false), (Err(told.clone()), asked));
+    let others = keys(&["AKIAOTHER"]);
+    for list in [(200, &*others), (403, &*denied), (200, "<html>")] {
+        let (said, _) = switched(&[(403, &denied), list], true);
+        assert_eq!(said.unwrap_err(), told.replace("inactive", "active"));
+    }
+
+    let (said, came) = switched(&[(LOST, "")], false);
+    let said = said.unwrap_err();
+    assert!(
+        said.contains("inactive: ") && said.contains("can't be reached"),
+        "{said}"
+    );
+    assert_eq!(came, vec![update; 4], "the same again harms nothing");
+
+    // A name that is missing would mean the operator's own user.
+    let (aws, came) = amazon(&[(200, "<R/>")], Duration::ZERO);
+    let mut fields = token().fields;
+    fields.remove("access_key_id");
+    let said = |fields: &Map<String, Value>| aws.set_enabled(fields, false).unwrap_err().0;
+    assert_eq!(said(&fields), "the token names no key at AWS");
+    fields.remove("username");
+    assert_eq!(said(&fields), "the token names no user at AWS");
+    assert_eq!(names(&came), [""; 0]);
+}

@@ -89,7 +89,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         methods: &[Verb::Post],
         path: "canarytoken/enable",
-        doc: "Lets a token alert again.",
+        doc: "Lets a token alert again. Credentials of a connected account are made valid before; where that fails, the token stays disabled.",
         params: &[TOKEN],
         needs: Needs::Admin,
         tier: 1,
@@ -98,7 +98,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         methods: &[Verb::Post],
         path: "canarytoken/disable",
-        doc: "Stops a token's alerts but keeps it.",
+        doc: "Stops a token's alerts but keeps it. Credentials of a connected account are made invalid; where that fails, the token is disabled and the answer says so.",
         params: &[TOKEN],
         needs: Needs::Admin,
         tier: 1,
@@ -259,8 +259,11 @@ async fn fetch(ask: Ask) -> Result<Answer, ApiError> {
 
 async fn set_enabled(ask: Ask, enabled: bool) -> Result<Answer, ApiError> {
     let token = find(&ask).await?;
-    let tokens = ask.console.store.tokens();
-    tokens.set_enabled(&token.id, enabled).await?;
+    let left = cloud::set_enabled(&ask.console, &token, enabled).await?;
+    if let (true, Some(problem)) = (enabled, &left) {
+        let problem = format!("Could not enable Canarydrop: {problem}");
+        return Err(ApiError::conflict(problem));
+    }
     let (action, what) = if enabled {
         ("canarytoken_enable", "enabled")
     } else {
@@ -268,7 +271,13 @@ async fn set_enabled(ask: Ask, enabled: bool) -> Result<Answer, ApiError> {
     };
     let message = format!("{what} Canarytoken {}", token.id);
     ask.audit(action, &message, Some(&token.flock_id)).await?;
-    Ok(Answer::done())
+    match left {
+        None => Ok(Answer::done()),
+        Some(problem) => Err(ApiError::conflict(format!(
+            "The Canarytoken is disabled and does not alert, but its credentials may still be valid: \
+             {problem}"
+        ))),
+    }
 }
 
 async fn update(ask: Ask) -> Result<Answer, ApiError> {
@@ -337,6 +346,7 @@ pub(super) async fn delete_all(ask: &Ask, doomed: &[TokenRow]) -> Result<(), Api
     }
     for token in doomed {
         store.tokens().delete(&token.id).await?;
+        cloud::forget(&ask.console, token).await?;
     }
     Ok(())
 }

@@ -34,6 +34,8 @@ struct Cloud {
     says: Mutex<Looked>,
     /// Each token that was looked at, the mark that came with it, and the marks in the store then.
     looks: Mutex<Vec<(TokenId, Value, Value)>>,
+    /// Each switch of the first token's credentials, and whether it was enabled here then.
+    switches: Mutex<Vec<(bool, bool)>>,
     store: Store,
 }
 
@@ -58,6 +60,16 @@ impl CloudProvider for Cloud {
         Ok(())
     }
 
+    fn set_enabled(&self, _: &Map<String, Value>, enabled: bool) -> Result<(), CloudError> {
+        let now = tokio::runtime::Handle::current().block_on(self.store.tokens().get(&id(1)));
+        let switch = (enabled, now.unwrap().unwrap().enabled);
+        self.switches.lock().unwrap().push(switch);
+        match self.says.lock().unwrap().problem.clone() {
+            None => Ok(()),
+            Some(problem) => Err(problem),
+        }
+    }
+
     fn look(&self, token: &Token, mark: &Value, _: Timestamp) -> Looked {
         let marks = tokio::runtime::Handle::current().block_on(marks(&self.store));
         let look = (token.id.clone(), mark.clone(), marks);
@@ -77,9 +89,17 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let (dir, mut console) = console();
+        let cloud = Arc::new(Cloud {
+            says: Mutex::new(said()),
+            looks: Mutex::default(),
+            switches: Mutex::default(),
+            store: console.store.clone(),
+        });
+        let provider: Arc<dyn CloudProvider> = Arc::<Cloud>::clone(&cloud);
         let own = Arc::get_mut(&mut console).unwrap();
         own.catalogue.tokens = KINDS;
         own.catalogue.events.push(&TOUCHED);
+        own.config.token_others.clouds = vec![Arc::clone(&provider)];
         for number in [1, 2] {
             let token = NewToken {
                 id: id(number),
@@ -96,16 +116,11 @@ impl Bench {
             };
             console.store.tokens().create(token).await.unwrap();
         }
-        let cloud = Arc::new(Cloud {
-            says: Mutex::new(said()),
-            looks: Mutex::default(),
-            store: console.store.clone(),
-        });
         Self {
             _dir: dir,
             console,
-            provider: Arc::<Cloud>::clone(&cloud),
             cloud,
+            provider,
         }
     }
 
@@ -114,6 +129,27 @@ impl Bench {
         *self.cloud.says.lock().unwrap() = says;
         round(&self.console, &self.provider).await.unwrap();
         std::mem::take(&mut *self.cloud.looks.lock().unwrap())
+    }
+
+    /// Switches the first token, while the cloud says this; what was left, how the cloud was asked,
+    /// and whether the token is enabled then.
+    async fn switch(
+        &self,
+        enabled: bool,
+        says: Looked,
+    ) -> (Option<String>, Vec<(bool, bool)>, bool) {
+        *self.cloud.says.lock().unwrap() = says;
+        let tokens = self.console.store.tokens();
+        let token = tokens.get(&id(1)).await.unwrap().unwrap();
+        let left = set_enabled(&self.console, &token, enabled).await.unwrap();
+        let token = tokens.get(&id(1)).await.unwrap().unwrap();
+        let asked = std::mem::take(&mut *self.cloud.switches.lock().unwrap());
+        (left.map(|problem| problem.0), asked, token.enabled)
+    }
+
+    async fn pauses(&self) -> Vec<Pause> {
+        let all = pauses(&self.console, KIND.id).await.unwrap();
+        all.get(id(1).as_str()).cloned().unwrap_or_default()
     }
 
     async fn problem(&self) -> Option<String> {
@@ -223,4 +259,120 @@ async fn a_disabled_token_is_not_asked_about_and_keeps_its_mark() {
     bench.round(said()).await;
     let marks = marks(&bench.console.store).await;
     assert_eq!(marks.get(id(1).as_str()), None, "a deleted one doesn't");
+}
+
+#[tokio::test]
+async fn an_enabled_token_has_valid_credentials_wherever_a_switch_ends() {
+    let bench = Bench::new().await;
+    let no = || Some("no".to_owned());
+    // Disabled before the cloud is asked, enabled after it.
+    assert_eq!(
+        bench.switch(false, said()).await,
+        (None, vec![(false, false)], false)
+    );
+    assert_eq!(
+        bench.switch(true, failed(false)).await,
+        (no(), vec![(true, false)], false)
+    );
+    assert_eq!(
+        bench.switch(true, said()).await,
+        (None, vec![(true, false)], true)
+    );
+    assert_eq!(
+        bench.switch(false, failed(true)).await,
+        (no(), vec![(false, false)], false)
+    );
+    // Again, once the cloud may be asked for it.
+    assert_eq!(
+        bench.switch(false, said()).await,
+        (None, vec![(false, false)], false)
+    );
+}
+
+#[tokio::test]
+async fn without_its_account_a_token_can_be_disabled_and_not_enabled() {
+    let mut bench = Bench::new().await;
+    let Some(console) = Arc::get_mut(&mut bench.console) else {
+        panic!("somebody else holds it")
+    };
+    console.config.token_others.clouds.clear();
+    let (left, asked, enabled) = bench.switch(false, said()).await;
+    assert!(left.unwrap().contains("not configured any more"));
+    assert_eq!((asked, enabled), (vec![], false));
+    let (left, _, enabled) = bench.switch(true, said()).await;
+    assert!(left.is_some() && !enabled);
+}
+
+#[tokio::test]
+async fn what_was_done_while_a_token_was_disabled_is_never_told() {
+    let bench = Bench::new().await;
+    bench.switch(false, said()).await;
+    bench.switch(false, said()).await;
+    bench.switch(true, failed(false)).await;
+    let [(_, None)] = bench.pauses().await[..] else {
+        panic!("{:?}", bench.pauses().await)
+    };
+    bench.switch(true, said()).await;
+    bench.switch(true, said()).await;
+    let [(from, Some(until))] = bench.pauses().await[..] else {
+        panic!("{:?}", bench.pauses().await)
+    };
+    assert!(from <= until && until <= now().secs());
+
+    let other = tokens_of(&bench).await.remove(1);
+    let token = tokens_of(&bench).await.remove(0);
+    note_pause(&bench.console, &token, |pauses| {
+        *pauses = vec![(1_000, Some(2_000))];
+    })
+    .await
+    .unwrap();
+    let touch = |at: i64| CloudTouch {
+        id: format!("e-{at}"),
+        at: Timestamp::from_secs(at),
+        source: None,
+        fields: Map::new(),
+    };
+    let used = Looked {
+        touches: [999, 1_000, 1_001, 1_999, 2_000, 2_001].map(touch).to_vec(),
+        ..said()
+    };
+    bench.round(used).await;
+    let counted = |id: &TokenId, all: &[coalmine_store::incidents::Incident]| {
+        let of = all
+            .iter()
+            .filter(|one| one.subject == Subject::Token(id.clone()));
+        of.map(|one| one.events_count).sum::<u64>()
+    };
+    let told = incidents(&bench.console).await;
+    assert_eq!(
+        (counted(&token.id, &told), counted(&other.id, &told)),
+        (4, 6)
+    );
+
+    forget(&bench.console, &token).await.unwrap();
+    assert_eq!(
+        pauses(&bench.console, KIND.id).await.unwrap(),
+        BTreeMap::new()
+    );
+}
+
+#[tokio::test]
+async fn of_many_pauses_the_latest_are_kept() {
+    let bench = Bench::new().await;
+    let token = tokens_of(&bench).await.remove(0);
+    let many: Vec<Pause> = (0..150).map(|n| (n, Some(n))).collect();
+    note_pause(&bench.console, &token, |pauses| *pauses = many.clone())
+        .await
+        .unwrap();
+    assert_eq!(bench.pauses().await, many[50..]);
+}
+
+/// The tokens, the first first.
+async fn tokens_of(bench: &Bench) -> Vec<TokenRow> {
+    let tokens = bench.console.store.tokens();
+    let mut rows = Vec::new();
+    for number in [1, 2] {
+        rows.push(tokens.get(&id(number)).await.unwrap().unwrap());
+    }
+    rows
 }

@@ -768,7 +768,8 @@ async fn breadcrumb_keys_make_breadcrumbs_of_their_flocks_birds_and_nothing_else
     );
 }
 
-/// An account that refuses every second time to take credentials back, from the second on.
+/// An account that refuses every second time to take credentials back or switch them, from the
+/// second on.
 #[derive(Debug, Default)]
 struct Refusing(AtomicUsize);
 
@@ -795,6 +796,10 @@ impl CloudProvider for Refusing {
             0 => Ok(()),
             _ => Err(CloudError("no".to_owned())),
         }
+    }
+
+    fn set_enabled(&self, _: &Map<String, Value>, _: bool) -> Result<(), CloudError> {
+        self.delete(&Map::new())
     }
 
     fn look(&self, _: &Token, mark: &Value, _: Timestamp) -> Looked {
@@ -855,4 +860,39 @@ async fn what_a_cloud_does_not_take_back_keeps_its_evidence() {
     assert_eq!(left().await, (2, 2));
     bench.post("canarytoken/delete", &one).await;
     assert_eq!(left().await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_cloud_that_switches_nothing_is_told_and_the_token_stands_as_the_answer_says() {
+    let cloud = Arc::new(Refusing::default());
+    let bench = Bench::with_clouds(vec![Arc::<Refusing>::clone(&cloud)]).await;
+    let id = id_of(&made(&bench, &[("kind", "aws-id")]).await).to_owned();
+    let one = [("canarytoken", id.as_str())];
+    let enabled = async || bench.get("canarytoken/fetch", &one).await["token"]["enabled"].clone();
+    bench.post("canarytoken/disable", &one).await;
+    assert_eq!(enabled().await, false);
+    let got = bench.call("POST", "canarytoken/enable", &one).await;
+    assert_eq!(refusal(&got), (409, "Could not enable Canarydrop: no"));
+    assert_eq!(enabled().await, false);
+    bench.post("canarytoken/enable", &one).await;
+    assert_eq!(enabled().await, true);
+    let got = bench.call("POST", "canarytoken/disable", &one).await;
+    assert_eq!(
+        refusal(&got),
+        (
+            409,
+            "The Canarytoken is disabled and does not alert, but its credentials may still be \
+             valid: no"
+        )
+    );
+    assert_eq!(enabled().await, false);
+    let trail = bench.get("audit_trail/fetch", &[]).await.to_string();
+    let count = |word: &str| trail.matches(&format!("{word} Canarytoken {id}")).count();
+    assert_eq!((count("disabled"), count("enabled")), (2, 1));
+    // Of kinds without an account, none is asked.
+    let other = id_of(&made(&bench, &[("kind", "http")]).await).to_owned();
+    for path in ["canarytoken/disable", "canarytoken/enable"] {
+        bench.post(path, &[("canarytoken", &other)]).await;
+    }
+    assert_eq!(cloud.0.load(Ordering::Relaxed), 4);
 }

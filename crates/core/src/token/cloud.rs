@@ -39,6 +39,13 @@ pub trait CloudProvider: fmt::Debug + Send + Sync {
     /// What the cloud says.
     fn delete(&self, fields: &Map<String, Value>) -> Result<(), CloudError>;
 
+    /// Lets the credentials that [`CloudProvider::create`] made be valid, or not. Where they are gone
+    /// already, the latter is fine and the former an error.
+    ///
+    /// # Errors
+    /// What the cloud says.
+    fn set_enabled(&self, fields: &Map<String, Value>, enabled: bool) -> Result<(), CloudError>;
+
     /// What has been done with a token's credentials since `mark`, which the last look gave (null at
     /// the first). A touch may be told again by a later look, always with the same id.
     fn look(&self, token: &Token, mark: &Value, now: Timestamp) -> Looked;
