@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use crate::nest::{self, Nest};
 use crate::seen::check_other_views;
 
-/// Lines in: JSON objects that change what it answers. Lines out: its port, then each operation.
+/// Lines in: JSON objects that change what it answers; events without a time are of now. Lines out:
+/// its port, then each operation, and `be` where it has taken a line in.
 const AMAZON: &str = r#"
-import http.server, json, sys, threading, urllib.parse
+import http.server, json, sys, threading, time, urllib.parse
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -74,8 +75,16 @@ server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Amazon)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 say(server.server_port)
 for line in sys.stdin:
-    state.update(json.loads(line))
+    order = json.loads(line)
+    for event in order.get('events', []):
+        event['eventTime'] = event['eventTime'] or time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
+    order['events'] = state['events'] + order.get('events', [])
+    state.update(order)
+    say('be')
 "#;
+
+/// A second, and a little more.
+const SECOND: Duration = Duration::from_millis(1_100);
 
 struct Amazon {
     child: Child,
@@ -110,6 +119,7 @@ impl Amazon {
 
     fn be(&mut self, state: &Value) {
         writeln!(self.orders, "{state}").unwrap();
+        self.until("be");
     }
 
     /// The operations until one is `last`, without those of a look.
@@ -272,6 +282,73 @@ fn a_key_of_the_operators_account_alerts_by_cloudtrail_once_over_a_restart() {
             ("DeleteUser", &*user)
         ]
     );
+}
+
+#[test]
+fn a_disabled_tokens_key_is_inactive_and_its_use_is_never_told() {
+    let Some(mut amazon) = Amazon::start() else {
+        return;
+    };
+    let nest = Nest::start(&amazon.config());
+    let made = nest.post("canarytoken/create", &[("kind", "aws-id"), ("memo", "ci")]);
+    let id = made["canarytoken"]["canarytoken"].as_str().unwrap();
+    let user = made["canarytoken"]["username"].as_str().unwrap();
+    let one = [("canarytoken", id)];
+    let is_enabled = || {
+        let token = nest.api(&format!("canarytoken/fetch?canarytoken={id}"));
+        token["token"]["enabled"].as_bool().unwrap()
+    };
+
+    // An account whose key may not change others: the token is silent all the same.
+    amazon.be(&json!({"denied": ["UpdateAccessKey"]}));
+    let words = "The Canarytoken is disabled and does not alert, but its credentials may still be \
+                 valid: AWS did not make the key AKIAREALONE inactive: AccessDenied: not authorized \
+                 to perform: iam:UpdateAccessKey; the key of [cloud.aws] needs that right";
+    let said = nest.post("canarytoken/disable", &one);
+    assert_eq!(said["message"], words);
+    assert!(!is_enabled());
+    let said = nest.post("canarytoken/enable", &one);
+    assert_eq!(said["result"], "success", "it is active: {said}");
+    assert!(is_enabled());
+    let said = Command::new(nest::program())
+        .args(["tokens", "disable", id, "--data"])
+        .arg(nest.data())
+        .output()
+        .unwrap();
+    let errors = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(errors, format!("coalmine: {id}: {words}\n"));
+    assert!(!said.status.success() && !is_enabled());
+
+    // One that may.
+    amazon.be(&json!({"denied": []}));
+    for (command, status) in [("disable", "Inactive"), ("enable", "Active")] {
+        nest.coalmine(&["tokens", command, id]);
+        let asked = amazon.until("UpdateAccessKey");
+        assert_eq!(asked, [json!(["UpdateAccessKey", user, status])]);
+        assert_eq!(is_enabled(), status == "Active");
+    }
+
+    // Used before, while it is disabled, and after.
+    let mut used = |id: &str| {
+        let event = record(id, "us-east-1", "", "198.51.100.7");
+        amazon.be(&json!({"events": [event]}));
+        std::thread::sleep(SECOND);
+    };
+    used("before");
+    nest.coalmine(&["tokens", "disable", id]);
+    std::thread::sleep(SECOND);
+    used("while");
+    nest.coalmine(&["tokens", "enable", id]);
+    used("after");
+    amazon.looks();
+    let incident = nest.incident("Canarytoken triggered", 2);
+    let told = incident["description"]["events"].as_array().unwrap();
+    let mut ids: Vec<&str> = told
+        .iter()
+        .map(|event| event["cloudtrail_event_id"].as_str().unwrap())
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids, ["after", "before"]);
 }
 
 #[test]
