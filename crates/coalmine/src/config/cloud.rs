@@ -14,6 +14,8 @@ use toml::{Table, Value};
 
 /// Environment variable that may hold the secret in place of the file.
 pub const AWS_SECRET: &str = "COALMINE_AWS_SECRET_ACCESS_KEY";
+/// Key of the secret in the configuration.
+const SECRET: &str = "secret_access_key";
 /// Longest text of a key, secret, region or URL.
 const MAX_TEXT: usize = 512;
 /// Most regions.
@@ -22,7 +24,7 @@ const MAX_REGIONS: usize = 40;
 const POLL: (i64, i64, i64) = (5, 60, 3_600);
 const KEYS: &[&str] = &[
     "access_key_id",
-    "secret_access_key",
+    SECRET,
     "secret_access_key_file",
     "regions",
     "poll_seconds",
@@ -126,6 +128,12 @@ pub fn read(file: &Table, folder: &Path, faults: &mut Vec<Fault>) -> CloudPart {
     };
     let mut text = |name: &str| match table.get(name)? {
         Value::String(text) if is_word(text) => Some(text.clone()),
+        // As `config show` writes a secret.
+        Value::String(text) if text.is_empty() && name == SECRET => {
+            let problem = format!("is empty; write it in, or name {SECRET}_file");
+            fault(&format!("cloud.aws.{name}"), problem);
+            None
+        }
         _ => {
             let problem = "must be a text in quotes without spaces";
             fault(&format!("cloud.aws.{name}"), problem.to_owned());
@@ -133,7 +141,7 @@ pub fn read(file: &Table, folder: &Path, faults: &mut Vec<Fault>) -> CloudPart {
         }
     };
     let access_key_id = text("access_key_id");
-    let secret_access_key = text("secret_access_key");
+    let secret_access_key = text(SECRET);
     let secret_access_key_file = text("secret_access_key_file").map(|path| folder.join(path));
     let endpoint = text("endpoint");
     if access_key_id.is_none() && !table.contains_key("access_key_id") {
@@ -195,7 +203,7 @@ pub fn read(file: &Table, folder: &Path, faults: &mut Vec<Fault>) -> CloudPart {
     }
 }
 
-/// As TOML; a secret that stands in the configuration is left out.
+/// As TOML; a secret that stands in the configuration is left empty.
 pub fn toml(part: &CloudPart) -> String {
     let Some(aws) = &part.aws else {
         return "# An account at Amazon, for AWS keys that are real ones.\n# [cloud.aws]\n\n"
@@ -203,12 +211,13 @@ pub fn toml(part: &CloudPart) -> String {
     };
     let quoted = |text: &str| Json::from(text).to_string();
     let regions: Vec<String> = aws.regions.iter().map(|region| quoted(region)).collect();
-    let secret = match &aws.secret_access_key_file {
-        Some(file) => format!(
-            "secret_access_key_file = {}\n",
-            quoted(&file.display().to_string())
-        ),
-        None => format!("# secret_access_key isn't shown; without it, {AWS_SECRET} counts.\n"),
+    let secret = match (&aws.secret_access_key, &aws.secret_access_key_file) {
+        (Some(_), _) => {
+            let (comment, pair) = super::show::hidden(SECRET);
+            format!("{comment}{pair}\n")
+        }
+        (None, Some(file)) => format!("{SECRET}_file = {}\n", quoted(&file.display().to_string())),
+        (None, None) => format!("# {SECRET} is in the environment, as {AWS_SECRET}.\n"),
     };
     let endpoint = match &aws.endpoint {
         Some(url) => format!("endpoint = {}\n", quoted(url)),
@@ -301,6 +310,22 @@ mod tests {
         assert!(!shown.contains("hush") && !format!("{part:?}").contains("hush"));
         let mut aws = part.aws.unwrap();
         aws.secret_access_key = None;
-        assert_eq!(parsed(&shown).0.aws, Some(aws));
+        let missing =
+            "cloud.aws.secret_access_key: is empty; write it in, or name secret_access_key_file";
+        let told = vec![missing.to_owned()];
+        assert_eq!(
+            parsed(&shown),
+            (
+                CloudPart {
+                    aws: Some(aws.clone())
+                },
+                told
+            )
+        );
+        let shown = toml(&CloudPart {
+            aws: Some(aws.clone()),
+        });
+        assert!(shown.contains(AWS_SECRET), "{shown}");
+        assert_eq!(parsed(&shown), (CloudPart { aws: Some(aws) }, vec![]));
     }
 }

@@ -534,6 +534,18 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A text that no fault shows; empty where it's wrong.
+    fn secret(&mut self, key: &str) -> Option<String> {
+        let problem = match self.table.get(key)? {
+            Value::String(text) if !text.is_empty() => return Some(text.clone()),
+            // As `config show` writes it.
+            Value::String(_) => format!("is empty; write it in, or name {key}_file"),
+            _ => "must be a text in quotes".to_owned(),
+        };
+        self.fault(key, problem);
+        Some(String::new())
+    }
+
     fn flag(&mut self, key: &str) -> Option<bool> {
         match self.table.get(key)? {
             Value::Boolean(flag) => Some(*flag),

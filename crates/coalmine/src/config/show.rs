@@ -1,4 +1,6 @@
-//! A configuration as TOML with comments, such that reading it gives the same configuration.
+//! A configuration as TOML with comments, such that reading it gives the same configuration. Secrets
+//! alone are left empty, which reading refuses: what is shown ends in terminals, tickets and copies.
+//! Credentials that decoys hold out are none.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -130,12 +132,20 @@ fn sources(files: &SourceFiles) -> String {
     text
 }
 
-/// With its passwords: this is the operator's own file, and reads back the same.
+/// A secret that is set, as a comment and a pair.
+pub fn hidden(key: &str) -> (String, String) {
+    let comment = format!("# {key} is set and not shown: write it in, or name {key}_file.\n");
+    (comment, format!("{key} = \"\""))
+}
+
 fn imap(server: &ImapServer) -> String {
     let text = |text: &str| value(&text.into());
     let password = |password: &Password| match password {
-        Password::Text(given) => format!("password = {}", text(given)),
-        Password::File(path) => format!("password_file = {}", text(&path.display().to_string())),
+        Password::Text(_) => hidden("password"),
+        Password::File(path) => {
+            let path = text(&path.display().to_string());
+            (String::new(), format!("password_file = {path}"))
+        }
     };
     let mut shown = format!(
         "\n# An IMAP server, in whose mailboxes mails of tokens are put.\n[[tokens.imap]]\n\
@@ -150,20 +160,18 @@ fn imap(server: &ImapServer) -> String {
         let _ = writeln!(shown, "ca_file = {}", text(&file.display().to_string()));
     }
     if let Some(master) = &server.master {
-        let _ = writeln!(
-            shown,
-            "user = {}\n{}",
-            text(&master.user),
-            password(&master.password)
-        );
+        let (comment, own) = password(&master.password);
+        let _ = writeln!(shown, "user = {}\n{comment}{own}", text(&master.user));
     }
     shown.push_str("mailboxes = [\n");
     for mailbox in &server.mailboxes {
-        let own = mailbox.password.as_ref();
-        let own = own.map_or(String::new(), |own| format!(", {}", password(own)));
+        let own = mailbox.password.as_ref().map(password);
+        let (comment, own) = own.map_or_else(Default::default, |(comment, own)| {
+            (comment, format!(", {own}"))
+        });
         let _ = writeln!(
             shown,
-            "  {{ address = {}, name = {}, user = {}{own} }},",
+            "  {comment}  {{ address = {}, name = {}, user = {}{own} }},",
             text(&mailbox.address),
             text(&mailbox.name),
             text(&mailbox.user),

@@ -249,7 +249,7 @@ fn what_is_shown_reads_back_the_same() {
 }
 
 #[test]
-fn a_mail_server_is_read_with_its_logins_and_shown_the_same() {
+fn a_mail_server_is_read_with_its_logins_and_shown_the_same_but_for_passwords() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("pw"), "s3cret\n").unwrap();
     let ground = Ground {
@@ -258,7 +258,7 @@ fn a_mail_server_is_read_with_its_logins_and_shown_the_same() {
     };
     let text = "[tokens]\nhttp_port = 81\n[[tokens.imap]]\nhost = 'imap.example.com'\nuser = 'master'\npassword_file = 'pw'\n\
                 mailboxes = [{address = 'Alice@Example.com', name = 'Alice \"A\"'}, \
-                {address = 'bob@example.com', user = 'bob', password = 'x'}]\n\
+                {address = 'bob@example.com', user = 'bob', password = 'hush-1'}]\n\
                 [[tokens.imap]]\nhost = '127.0.0.1'\ntls = false\nfolder = 'Archive'\nseen = false\n\
                 mailboxes = [{address = 'c@example.com', password_file = 'pw'}]\n";
     let config = Config::parse(text, &ground).unwrap();
@@ -282,12 +282,53 @@ fn a_mail_server_is_read_with_its_logins_and_shown_the_same() {
     );
     assert_eq!(two.mailboxes[0].password, Some(file));
     let shown = show::toml(&config);
+    assert!(!format!("{config:?}{shown}").contains("hush"), "{shown}");
+    // Nobody takes the file for whole: it names what must be written in, and then is the same.
+    let told = Config::parse(&shown, &ground).unwrap_err();
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    let empty =
+        "tokens.imap[0].mailboxes[1].password: is empty; write it in, or name password_file";
+    assert_eq!(told, [empty]);
+    let filled = shown.replace("password = \"\"", "password = 'hush-1'");
     assert_eq!(
-        Config::parse(&shown, &ground).as_ref(),
+        Config::parse(&filled, &ground).as_ref(),
         Ok(&config),
         "{shown}"
     );
-    assert!(!format!("{config:?}").contains("\"x\""));
+    let masters = text.replace("password_file = 'pw'\n", "password = 'hush-1'\n");
+    let config = Config::parse(&masters, &ground).unwrap();
+    let shown = show::toml(&config);
+    assert!(!format!("{config:?}{shown}").contains("hush"), "{shown}");
+    let filled = shown.replace("password = \"\"", "password = 'hush-1'");
+    assert_eq!(Config::parse(&filled, &ground).as_ref(), Ok(&config));
+}
+
+#[test]
+fn no_fault_shows_a_password() {
+    let told = |text: &str| faults(&format!("[[tokens.imap]]\nhost = 'a'\n{text}"));
+    assert_eq!(
+        told("user = 'm'\npassword = 4711\nmailboxes = [{address = 'a@b', password = ['4711']}]"),
+        [
+            "tokens.imap[0].password: must be a text in quotes",
+            "tokens.imap[0].mailboxes[0].password: must be a text in quotes",
+        ]
+    );
+    assert_eq!(
+        told("user = 'm'\npassword = ''\nmailboxes = [{address = 'a@b', password = ''}]"),
+        [
+            "tokens.imap[0].password: is empty; write it in, or name password_file",
+            "tokens.imap[0].mailboxes[0].password: is empty; write it in, or name password_file",
+        ]
+    );
+    for broken in [
+        "password = '4711",
+        "password = 4711x",
+        "password = \"4711\\q\"",
+        "password '4711'",
+    ] {
+        let told = told(broken);
+        assert!(told.len() == 1 && !told[0].contains("4711"), "{told:?}");
+    }
 }
 
 #[test]

@@ -326,25 +326,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
     }
 
     async fn log_in(&mut self, server: &ImapServer, mailbox: &ImapMailbox) -> Result<(), Problem> {
-        let refused = |said: String| Problem::Mailbox(format!("login refused: {said}"));
-        let body = match (&mailbox.password, &server.master) {
+        let (body, password) = match (&mailbox.password, &server.master) {
             (Some(password), _) => {
                 let password = password.read().map_err(Problem::Mailbox)?;
-                CommandBody::login(mailbox.user.clone(), password).map_err(|_| {
+                let body = CommandBody::login(mailbox.user.clone(), password.clone());
+                let body = body.map_err(|_| {
                     Problem::Mailbox("its user name or password has a NUL".to_owned())
-                })?
+                })?;
+                (body, password)
             }
             (None, Some(master)) => {
                 let password = master.password.read().map_err(Problem::Server)?;
                 let words = [&*mailbox.user, &*master.user, &*password];
                 self.answer = Some(words.join("\0").into_bytes());
-                CommandBody::authenticate(AuthMechanism::Plain)
+                (CommandBody::authenticate(AuthMechanism::Plain), password)
             }
             (None, None) => {
                 return Err(Problem::Mailbox(
                     "has no password, and its server no master user".to_owned(),
                 ));
             }
+        };
+        // Servers may say the command again that they refuse.
+        let refused = |said: String| {
+            let said = match password.is_empty() {
+                true => said,
+                false => said.replace(&password, "***"),
+            };
+            Problem::Mailbox(format!("login refused: {said}"))
         };
         self.expect(body, refused).await
     }

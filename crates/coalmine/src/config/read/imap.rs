@@ -148,7 +148,7 @@ impl Section<'_> {
     }
 
     fn password(&mut self, folder: &Path) -> Option<Password> {
-        match (self.text("password"), self.file("password_file", folder)) {
+        match (self.secret("password"), self.file("password_file", folder)) {
             (Some(text), None) => Some(Password::Text(text)),
             (None, Some(file)) => Some(Password::File(file)),
             (Some(text), Some(_)) => {

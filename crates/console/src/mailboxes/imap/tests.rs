@@ -127,6 +127,19 @@ async fn a_master_user_acts_for_the_mailbox() {
 }
 
 #[tokio::test]
+async fn a_server_that_says_the_password_again_is_told_without_it() {
+    let placed = place(true, |mut peer| async move {
+        say(&mut peer, "* OK ready\r\n").await;
+        hear(&mut peer).await;
+        say(&mut peer, "+ \r\n").await;
+        hear(&mut peer).await;
+        say(&mut peer, "A1 NO master has another password than key\r\n").await;
+    });
+    let refused = "login refused: master has another password than ***".to_owned();
+    assert_eq!(placed.await, Err(Problem::Mailbox(refused)));
+}
+
+#[tokio::test]
 async fn a_server_that_says_no_good_bye_has_the_mail_all_the_same() {
     let begun = std::time::Instant::now();
     let placed = place(false, |mut peer| async move {
