@@ -168,6 +168,15 @@ fn record(id: &str, region: &str, at: &str, source: &str) -> Value {
         "userIdentity": {"type": "IAMUser", "accountId": "557208331452", "accessKeyId": "AKIAREALONE"}})
 }
 
+/// CloudTrail's own ids of an incident's events, in their order.
+fn ids_of(incident: &Value) -> Vec<&str> {
+    let told = incident["description"]["events"].as_array().unwrap();
+    let ids = told.iter().map(|event| &event["cloudtrail_event_id"]);
+    let mut ids: Vec<&str> = ids.map(|id| id.as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids
+}
+
 #[test]
 fn a_key_of_the_operators_account_alerts_by_cloudtrail_once_over_a_restart() {
     let Some(mut amazon) = Amazon::start() else {
@@ -218,12 +227,7 @@ fn a_key_of_the_operators_account_alerts_by_cloudtrail_once_over_a_restart() {
     assert_eq!(incident["description"]["logtype"], "17012");
     assert_eq!(incident["description"]["src_host"], thief);
     let told = incident["description"]["events"].as_array().unwrap();
-    let mut ids: Vec<&str> = told
-        .iter()
-        .map(|event| event["cloudtrail_event_id"].as_str().unwrap())
-        .collect();
-    ids.sort_unstable();
-    assert_eq!(ids, ["e-1", "e-2", "e-3", "e-4"]);
+    assert_eq!(ids_of(&incident), ["e-1", "e-2", "e-3", "e-4"]);
     for event in told {
         let region = match event["cloudtrail_event_id"].as_str() {
             Some("e-4") => "eu-west-1",
@@ -342,13 +346,7 @@ fn a_disabled_tokens_key_is_inactive_and_its_use_is_never_told() {
     used("after");
     amazon.looks();
     let incident = nest.incident("Canarytoken triggered", 2);
-    let told = incident["description"]["events"].as_array().unwrap();
-    let mut ids: Vec<&str> = told
-        .iter()
-        .map(|event| event["cloudtrail_event_id"].as_str().unwrap())
-        .collect();
-    ids.sort_unstable();
-    assert_eq!(ids, ["after", "before"]);
+    assert_eq!(ids_of(&incident), ["after", "before"]);
 }
 
 #[test]
