@@ -19,7 +19,7 @@ use std::sync::Arc;
 use coalmine_core::{Seed, Timestamp};
 
 pub use host::{Host, Shared, Windows};
-use ndr::{BadStub, Handle, Reader, Writer};
+use ndr::{BadStub, Handle, Reader, Sid, Writer};
 
 /// Longest request in all its fragments, in bytes of stub.
 const MAX_REQUEST: usize = 64 * 1024;
@@ -38,10 +38,38 @@ const MAX_FACTS: usize = 64;
 /// Bytes that wait to be read before requests are no longer looked at.
 const MAX_WAITING: usize = 2 * MAX_ANSWER;
 
+/// Longest list in a fact, in characters.
+const MAX_LIST: usize = 512;
+
+/// What only those may wish for who manage.
+const WRITING: u32 = 0x000d_0000;
 /// Length of what every fragment begins with.
 const HEADER: usize = 16;
 /// First and last fragment.
 const WHOLE: u8 = 3;
+
+/// NT status codes (MS-ERREF 2.3).
+mod status {
+    pub const SOME_NOT_MAPPED: u32 = 0x0000_0107;
+    pub const NO_MORE_ENTRIES: u32 = 0x8000_001a;
+    pub const INVALID_INFO_CLASS: u32 = 0xc000_0003;
+    pub const INVALID_PARAMETER: u32 = 0xc000_000d;
+    pub const ACCESS_DENIED: u32 = 0xc000_0022;
+    pub const NO_SUCH_USER: u32 = 0xc000_0064;
+    pub const NO_SUCH_GROUP: u32 = 0xc000_0066;
+    pub const NONE_MAPPED: u32 = 0xc000_0073;
+    pub const NO_SUCH_DOMAIN: u32 = 0xc000_00df;
+    pub const NO_SUCH_ALIAS: u32 = 0xc000_0151;
+
+    /// What a look-up says that found so many of those asked for.
+    pub fn mapped(found: usize, asked: usize) -> u32 {
+        match found {
+            _ if found == asked => 0,
+            0 => NONE_MAPPED,
+            _ => SOME_NOT_MAPPED,
+        }
+    }
+}
 
 /// Kinds of fragments (C706 section 12.6.4).
 mod kind {
@@ -747,6 +775,31 @@ impl State {
         if self.facts.len() < MAX_FACTS {
             self.facts.push(fact);
         }
+    }
+
+    /// Tells of a call that was about `these`, numbers and names.
+    fn tell_groups(
+        &mut self,
+        api: &'static str,
+        sid: &Sid,
+        these: &[(u32, String)],
+        granted: bool,
+    ) {
+        let list = |texts: Vec<String>| {
+            let mut all = texts.join(",");
+            if let Some((at, _)) = all.char_indices().nth(MAX_LIST) {
+                all.truncate(at);
+                all.push('…');
+            }
+            all
+        };
+        self.tell(Fact::Groups {
+            api,
+            sid: sid.to_string(),
+            rid: list(these.iter().map(|(rid, _)| rid.to_string()).collect()),
+            group: list(these.iter().map(|(_, name)| name.clone()).collect()),
+            granted,
+        });
     }
 
     fn is_samba(&self) -> bool {

@@ -3,26 +3,12 @@
 
 use super::host::Use;
 use super::ndr::{Reader, Sid, Writer};
-use super::{Caller, Fact, Fault, Open, State};
-
-/// NT status codes (MS-ERREF 2.3).
-mod status {
-    pub const SOME_NOT_MAPPED: u32 = 0x0000_0107;
-    pub const NO_MORE_ENTRIES: u32 = 0x8000_001a;
-    pub const INVALID_INFO_CLASS: u32 = 0xc000_0003;
-    pub const INVALID_PARAMETER: u32 = 0xc000_000d;
-    pub const ACCESS_DENIED: u32 = 0xc000_0022;
-    pub const NONE_MAPPED: u32 = 0xc000_0073;
-}
+use super::{Caller, Fault, Open, State, WRITING, status};
 
 /// Most identifiers or names of one request; MS-LSAT allows 20,480.
 const MAX_ASKED: usize = 5_120;
-/// Longest list in a fact, in characters.
-const MAX_LIST: usize = 512;
 /// The class of information that names the domain of the machine's accounts.
 const ACCOUNT_DOMAIN: u16 = 5;
-/// What only those may wish for who manage.
-const WRITING: u32 = 0x000d_0000;
 
 pub fn call(state: &mut State, operation: u16, input: &mut Reader<'_>) -> Result<Writer, Fault> {
     match operation {
@@ -313,30 +299,8 @@ impl Domains {
 
 fn tell(state: &mut State, api: &'static str, mut these: Vec<(u32, String)>, granted: bool) {
     these.retain(|(_, name)| !name.is_empty());
-    let list = |texts: Vec<String>| {
-        let mut all = texts.join(",");
-        if let Some((at, _)) = all.char_indices().nth(MAX_LIST) {
-            all.truncate(at);
-            all.push('…');
-        }
-        all
-    };
-    let sid = state.host.sid().to_string();
-    state.tell(Fact::Groups {
-        api,
-        sid,
-        rid: list(these.iter().map(|(rid, _)| rid.to_string()).collect()),
-        group: list(these.into_iter().map(|(_, name)| name).collect()),
-        granted,
-    });
-}
-
-fn mapped(found: usize, asked: usize) -> u32 {
-    match found {
-        _ if found == asked => 0,
-        0 => status::NONE_MAPPED,
-        _ => status::SOME_NOT_MAPPED,
-    }
+    let sid = state.host.sid();
+    state.tell_groups(api, &sid, &these, granted);
 }
 
 fn identifiers(state: &mut State, input: &mut Reader<'_>, form: Form) -> Result<Writer, Fault> {
@@ -424,7 +388,9 @@ fn identifiers(state: &mut State, input: &mut Reader<'_>, form: Form) -> Result<
             out.body(name);
         }
     }
-    out.align(4).count(found).u32(mapped(found, names.len()));
+    out.align(4)
+        .count(found)
+        .u32(status::mapped(found, names.len()));
     Ok(out)
 }
 
@@ -515,6 +481,6 @@ fn names(state: &mut State, input: &mut Reader<'_>, form: Form) -> Result<Writer
             }
         }
     }
-    out.count(found).u32(mapped(found, entries.len()));
+    out.count(found).u32(status::mapped(found, entries.len()));
     Ok(out)
 }

@@ -4,29 +4,13 @@ mod info;
 
 use super::host::{Account, NONE, Use};
 use super::ndr::{Reader, Sid, Writer};
-use super::{Caller, Fact, Fault, Host, Open, State};
-
-/// NT status codes (MS-ERREF 2.3).
-mod status {
-    pub const SOME_NOT_MAPPED: u32 = 0x0000_0107;
-    pub const INVALID_INFO_CLASS: u32 = 0xc000_0003;
-    pub const ACCESS_DENIED: u32 = 0xc000_0022;
-    pub const NO_SUCH_USER: u32 = 0xc000_0064;
-    pub const NO_SUCH_GROUP: u32 = 0xc000_0066;
-    pub const NONE_MAPPED: u32 = 0xc000_0073;
-    pub const NO_SUCH_DOMAIN: u32 = 0xc000_00df;
-    pub const NO_SUCH_ALIAS: u32 = 0xc000_0151;
-}
+use super::{Caller, Fault, Host, Open, State, WRITING, status};
 
 /// Most names or numbers of one request.
 const MAX_ASKED: usize = 1_024;
-/// Longest list in a fact, in characters.
-const MAX_LIST: usize = 512;
 /// First build whose accounts only administrators may list from elsewhere
 /// ("Network access: Restrict clients allowed to make remote calls to SAM").
 const RESTRICTED_BUILD: u16 = 14_393;
-/// What may be asked for: all that's right for readers.
-const WRITING: u32 = 0x000d_0000;
 
 /// Samba's numbers of kinds of handles.
 mod sort {
@@ -157,31 +141,12 @@ fn opened(state: &mut State, wished: u32, api: &'static str) -> Result<Open, u32
     };
     if barred {
         let sid = state.host.sid();
-        told(state, api, &sid, &[], false);
+        state.tell_groups(api, &sid, &[], false);
     }
     if barred || wished & WRITING != 0 {
         return Err(status::ACCESS_DENIED);
     }
     Ok(Open::Server)
-}
-
-/// Tells of a call that was about `these`.
-fn told(state: &mut State, api: &'static str, sid: &Sid, these: &[(u32, String)], granted: bool) {
-    let list = |texts: Vec<String>| {
-        let mut all = texts.join(",");
-        if let Some((at, _)) = all.char_indices().nth(MAX_LIST) {
-            all.truncate(at);
-            all.push('…');
-        }
-        all
-    };
-    state.tell(Fact::Groups {
-        api,
-        sid: sid.to_string(),
-        rid: list(these.iter().map(|(rid, _)| rid.to_string()).collect()),
-        group: list(these.iter().map(|(_, name)| name.clone()).collect()),
-        granted,
-    });
 }
 
 fn domain_sid(state: &State, builtin: bool) -> Sid {
@@ -316,7 +281,7 @@ fn list(
 ) -> Writer {
     let sid = domain_sid(state, builtin);
     let these: Vec<_> = all.iter().map(|a| (a.rid, a.name.clone())).collect();
-    told(state, api, &sid, &these, true);
+    state.tell_groups(api, &sid, &these, true);
     let mut out = Writer::new(input.pointers());
     out.count(all.len())
         .pointer()
@@ -351,7 +316,7 @@ fn memberships(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Faul
         }
     }
     let sid = domain_sid(state, builtin);
-    told(state, "SamrGetAliasMembership", &sid, &[], true);
+    state.tell_groups("SamrGetAliasMembership", &sid, &[], true);
     let mut out = Writer::new(input.pointers());
     out.u32(0).pointer().u32(0).u32(0);
     Ok(out)
@@ -383,7 +348,7 @@ fn numbers_of_names(state: &mut State, input: &mut Reader<'_>) -> Result<Writer,
         .map(|(name, found)| (found.map_or(0, |(rid, _)| rid), name))
         .collect();
     let sid = domain_sid(state, builtin);
-    told(state, "SamrLookupNamesInDomain", &sid, &these, true);
+    state.tell_groups("SamrLookupNamesInDomain", &sid, &these, true);
     let mut out = Writer::new(input.pointers());
     numbers(
         &mut out,
@@ -395,7 +360,10 @@ fn numbers_of_names(state: &mut State, input: &mut Reader<'_>) -> Result<Writer,
             .iter()
             .map(|f| f.map_or(Use::Unknown, |(_, sort)| sort) as u32),
     );
-    out.u32(mapped(found.iter().filter(|f| f.is_some()).count(), count));
+    out.u32(status::mapped(
+        found.iter().filter(|f| f.is_some()).count(),
+        count,
+    ));
     Ok(out)
 }
 
@@ -404,14 +372,6 @@ fn numbers(out: &mut Writer, all: impl ExactSizeIterator<Item = u32>) {
     out.count(all.len()).pointer().count(all.len());
     for number in all {
         out.u32(number);
-    }
-}
-
-fn mapped(found: usize, asked: usize) -> u32 {
-    match found {
-        _ if found == asked => 0,
-        0 => status::NONE_MAPPED,
-        _ => status::SOME_NOT_MAPPED,
     }
 }
 
@@ -436,7 +396,7 @@ fn names_of_numbers(state: &mut State, input: &mut Reader<'_>) -> Result<Writer,
         .filter_map(|(rid, found)| found.as_ref().map(|(name, _)| (rid, name.clone())))
         .collect();
     let sid = domain_sid(state, builtin);
-    told(state, "SamrLookupIdsInDomain", &sid, &these, true);
+    state.tell_groups("SamrLookupIdsInDomain", &sid, &these, true);
     let mut out = Writer::new(input.pointers());
     out.count(count).pointer().count(count);
     for name in &found {
@@ -454,7 +414,7 @@ fn names_of_numbers(state: &mut State, input: &mut Reader<'_>) -> Result<Writer,
             .iter()
             .map(|f| f.as_ref().map_or(Use::Unknown, |(_, sort)| *sort) as u32),
     );
-    out.u32(mapped(these.len(), count));
+    out.u32(status::mapped(these.len(), count));
     Ok(out)
 }
 
@@ -498,7 +458,7 @@ fn open_member(
     };
     let name = found.map(|(name, _)| name).unwrap_or_default();
     let sid = domain_sid(state, builtin).with(rid);
-    told(state, api, &sid, &[(rid, name)], open.is_ok());
+    state.tell_groups(api, &sid, &[(rid, name)], open.is_ok());
     Ok(state.opened(sort, open))
 }
 
@@ -549,8 +509,7 @@ fn alias_members(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Fa
     };
     let name = state.host.named(builtin, rid).map(|(name, _)| name);
     let sid = domain_sid(state, builtin).with(rid);
-    told(
-        state,
+    state.tell_groups(
         "SamrGetMembersInAlias",
         &sid,
         &[(rid, name.unwrap_or_default())],

@@ -398,7 +398,7 @@ fn a_long_answer_is_cut_into_fragments() {
 }
 
 /// Opens the account domain of `samr`; gives its handle.
-fn domain(pipe: &mut Pipe, sid: &ndr::Sid) -> Vec<u8> {
+fn domain(pipe: &mut Pipe, sid: &Sid) -> Vec<u8> {
     let server = ask(pipe, 57, &[0, 0, 0, 0, 0, 0, 0, 2]).unwrap();
     let mut stub = server[..20].to_vec();
     stub.extend_from_slice(&[0, 0, 0, 2]);

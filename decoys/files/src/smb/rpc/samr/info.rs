@@ -2,8 +2,8 @@
 
 use super::super::host::{Account, NONE};
 use super::super::ndr::{Reader, Writer};
-use super::super::{Fault, Host, Open, State};
-use super::{domain, domain_sid, group, members, status, told, users};
+use super::super::{Fault, Host, Open, State, status};
+use super::{domain, domain_sid, group, members, users};
 
 /// Never, as a time.
 const NEVER: u64 = 0x7fff_ffff_ffff_ffff;
@@ -121,7 +121,7 @@ pub fn display(state: &mut State, input: &mut Reader<'_>) -> Result<Writer, Faul
     };
     let these: Vec<_> = all.iter().map(|a| (a.rid, a.name.clone())).collect();
     let sid = domain_sid(state, builtin);
-    told(state, "SamrQueryDisplayInformation", &sid, &these, true);
+    state.tell_groups("SamrQueryDisplayInformation", &sid, &these, true);
     let skip = usize::try_from(start).unwrap_or(usize::MAX);
     let shown: Vec<_> = all
         .into_iter()
