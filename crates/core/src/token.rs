@@ -114,9 +114,9 @@ const EVENT_FIELDS: &[Field] = &[
         Shape::Object,
         true,
         "What the channel learnt beyond that: method, query parameters, size of the body; type of \
-         the query and transport; the user name and database of a login; the size of a mail. Where a \
-         browser told of itself, what it said (`browser`) and when the visit was that it belongs to \
-         (`visited`, seconds since 1970).",
+         the query and transport; the user name and database of a login; the size of a mail and \
+         whether it came over TLS (`tls`). Where a browser told of itself, what it said (`browser`) \
+         and when the visit was that it belongs to (`visited`, seconds since 1970).",
         || json!({"method": "GET", "request_args": {}, "body_size": 0}),
     ),
 ];

@@ -7,7 +7,7 @@ mod certificates;
 mod orders;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -92,9 +92,25 @@ impl CertificateOrigin {
 /// What the channel shows in TLS.
 pub(super) struct Face {
     tls: TlsAcceptor,
+    mail: TlsAcceptor,
     certificates: Arc<Certificates>,
     files: Vec<(PathBuf, PathBuf)>,
     orders: Option<Orders>,
+}
+
+/// The channel's certificates in TLS for others than browsers.
+#[derive(Clone)]
+pub(super) struct Shown {
+    tls: TlsAcceptor,
+    certificates: Arc<Certificates>,
+}
+
+impl Shown {
+    /// What mail comes in by. `None` while our own certificate is the only one: whoever looks at it
+    /// would deliver nothing, but does so in the clear.
+    pub fn for_mail(&self) -> Option<TlsAcceptor> {
+        self.certificates.has_others().then(|| self.tls.clone())
+    }
 }
 
 impl std::fmt::Debug for Face {
@@ -121,7 +137,8 @@ impl Face {
             }
         };
         Ok(Self {
-            tls: acceptor(&certificates)?,
+            tls: acceptor(&certificates, &[b"http/1.1"])?,
+            mail: acceptor(&certificates, &[])?,
             certificates,
             files: wanted.https_files.clone(),
             orders,
@@ -136,6 +153,14 @@ impl Face {
     /// What it shows, now and later.
     pub fn states(&self) -> watch::Receiver<Vec<CertificateState>> {
         self.certificates.states()
+    }
+
+    /// What it shows, for the mail channel.
+    pub fn shown(&self) -> Shown {
+        Shown {
+            tls: self.mail.clone(),
+            certificates: Arc::clone(&self.certificates),
+        }
     }
 
     /// Starts the channel and what keeps its certificates fresh.
@@ -213,14 +238,18 @@ async fn connection<K: Keeper>(
     }
 }
 
-/// With TLS 1.2 too: whatever an intruder has shall get through.
-fn acceptor(certificates: &Arc<Certificates>) -> Result<TlsAcceptor, ConsoleError> {
+/// With TLS 1.2 too: whatever an intruder has shall get through. `protocols` are those that a client
+/// may choose from (ALPN).
+fn acceptor(
+    certificates: &Arc<Certificates>,
+    protocols: &[&[u8]],
+) -> Result<TlsAcceptor, ConsoleError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|cause| ConsoleError::Secrets(format!("TLS: {cause}")))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>);
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(TlsAcceptor::from(Arc::new(tls)))
 }

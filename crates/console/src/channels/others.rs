@@ -197,6 +197,7 @@ impl BoundOthers {
         touches: &Arc<Touches<K>>,
     ) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
+        let shown = self.https.as_ref().map(|(_, face)| face.shown());
         if let Some((listener, face)) = self.https {
             tasks.extend(face.serve(listener, Arc::clone(proxies), touches));
         }
@@ -210,7 +211,7 @@ impl BoundOthers {
         }
         if let Some((listener, host)) = self.smtp {
             let touches = Arc::clone(touches);
-            tasks.push(tokio::spawn(smtp::serve(listener, host, touches)));
+            tasks.push(tokio::spawn(smtp::serve(listener, host, shown, touches)));
         }
         if let Some((listener, face)) = self.kubernetes {
             let touches = Arc::clone(touches);

@@ -1,5 +1,6 @@
 //! The mail channel: a mail to an address that is a token. To everybody it is a Postfix that takes
-//! whatever comes for its domain, and nothing else. It never relays; what it takes it forgets.
+//! whatever comes for its domain, and nothing else. It never relays; what it takes it forgets. Where the
+//! HTTPS channel has a certificate, it offers STARTTLS (RFC 3207).
 
 pub(crate) mod mail;
 
@@ -12,7 +13,9 @@ use coalmine_core::{Endpoint, text};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
 
+use super::https::Shown;
 use super::slots::{Slots, accept};
 use super::touch::{Candidate, Keeper, Touch, Touches, What};
 use super::{FLOOR, mysql};
@@ -35,6 +38,8 @@ const MAX_FAULTS: u32 = 20;
 const MAX_COMMANDS: u32 = 1000;
 /// Silence (`smtpd_timeout`).
 const MAX_SILENCE: Duration = Duration::from_secs(300);
+/// Longest TLS handshake (`smtpd_starttls_timeout` of a server under stress).
+const MAX_HANDSHAKE: Duration = Duration::from_secs(10);
 /// Life of a connection.
 const MAX_LIFE: Duration = Duration::from_secs(900);
 
@@ -74,18 +79,26 @@ pub(super) fn domain(zone: &str) -> String {
     }
 }
 
-/// Accepts until stopped.
-pub(super) async fn serve<K: Keeper>(listener: TcpListener, host: Host, touches: Arc<Touches<K>>) {
+/// Accepts until stopped; `shown` is what the HTTPS channel shows in TLS, where that is on.
+pub(super) async fn serve<K: Keeper>(
+    listener: TcpListener,
+    host: Host,
+    shown: Option<Shown>,
+    touches: Arc<Touches<K>>,
+) {
     let slots = Slots::new(MAX_CONNECTIONS, MAX_PER_SOURCE);
     accept(
         listener,
         |source| slots.take(source),
         |stream, peer, local| {
             let (touches, host) = (Arc::clone(&touches), host.clone());
+            // Asked for each connection anew: an authority issues when it likes.
+            let tls = shown.as_ref().and_then(Shown::for_mail);
             async move {
                 let domains = touches.domains().await;
-                let mut talk = Talk {
-                    dialogue: Dialogue::new(host, domains),
+                let talk = Talk {
+                    dialogue: Dialogue::new(host, domains, Tls::of(tls.as_ref())),
+                    tls,
                     stream,
                     peer,
                     local,
@@ -102,6 +115,8 @@ pub(super) async fn serve<K: Keeper>(listener: TcpListener, host: Host, touches:
 /// One connection.
 struct Talk<S, K> {
     dialogue: Dialogue,
+    /// What takes it into TLS, where that is offered.
+    tls: Option<TlsAcceptor>,
     stream: S,
     peer: SocketAddr,
     local: SocketAddr,
@@ -109,9 +124,31 @@ struct Talk<S, K> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, K: Keeper> Talk<S, K> {
-    async fn run(&mut self) -> io::Result<()> {
+    /// All of it: in the clear, and then inside TLS if the peer wants that.
+    async fn run(mut self) -> io::Result<()> {
         let hello = format!("220 {} ESMTP Postfix\r\n", self.dialogue.host.name);
         self.say(&hello).await?;
+        let (true, Some(tls)) = (self.converse().await?, self.tls) else {
+            return Ok(());
+        };
+        self.dialogue.secure();
+        let mut inside = Talk {
+            stream: timeout(MAX_HANDSHAKE, tls.accept(self.stream)).await??,
+            dialogue: self.dialogue,
+            tls: None,
+            peer: self.peer,
+            local: self.local,
+            touches: self.touches,
+        };
+        inside.converse().await?;
+        Ok(())
+    }
+
+    /// Takes commands and mails until the end. Whether that is the beginning of TLS: then nothing is
+    /// left of what was read. Like Postfix, which throws away what a client has sent behind STARTTLS
+    /// and goes on: it may be somebody else's on the way (CVE-2011-0411), and a client that was only
+    /// hasty is heard all the same.
+    async fn converse(&mut self) -> io::Result<bool> {
         let mut input = Vec::new();
         let mut block = vec![0; 8192];
         loop {
@@ -133,13 +170,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, K: Keeper> Talk<S, K> {
                 };
                 self.say(text).await?;
                 if said.closes {
-                    return self.stream.shutdown().await;
+                    self.stream.shutdown().await?;
+                    return Ok(false);
+                }
+                if said.secures {
+                    return Ok(true);
                 }
             }
             input.drain(..used.min(input.len()));
             let read = timeout(MAX_SILENCE, self.stream.read(&mut block)).await??;
             if read == 0 {
-                return Ok(());
+                return Ok(false);
             }
             input.extend_from_slice(block.get(..read).unwrap_or_default());
         }
@@ -158,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, K: Keeper> Talk<S, K> {
                 src: Endpoint::from(self.peer),
                 dst: Endpoint::from(self.local),
                 what: What::Smtp {
+                    tls: self.dialogue.tls == Tls::Active,
                     helo: envelope.helo.clone(),
                     from: envelope.from.clone(),
                     recipient: recipient.clone(),
@@ -171,7 +213,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, K: Keeper> Talk<S, K> {
     }
 
     async fn say(&mut self, text: &str) -> io::Result<()> {
-        timeout(MAX_SILENCE, self.stream.write_all(text.as_bytes())).await?
+        let write = async {
+            self.stream.write_all(text.as_bytes()).await?;
+            self.stream.flush().await
+        };
+        timeout(MAX_SILENCE, write).await?
     }
 }
 
@@ -216,6 +262,26 @@ pub(crate) struct Said {
     pub text: String,
     pub delivered: Option<Envelope>,
     pub closes: bool,
+    /// Whether TLS begins behind it.
+    pub secures: bool,
+}
+
+/// Where a conversation stands with TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tls {
+    /// There is none.
+    Missing,
+    Offered,
+    Active,
+}
+
+impl Tls {
+    const fn of(acceptor: Option<&TlsAcceptor>) -> Self {
+        match acceptor {
+            None => Self::Missing,
+            Some(_) => Self::Offered,
+        }
+    }
 }
 
 /// Where a conversation stands. Pure.
@@ -223,6 +289,7 @@ pub(crate) struct Dialogue {
     host: Host,
     /// Domains that are ours too.
     domains: Vec<String>,
+    tls: Tls,
     helo: Option<String>,
     from: Option<String>,
     recipients: Vec<String>,
@@ -233,10 +300,11 @@ pub(crate) struct Dialogue {
 }
 
 impl Dialogue {
-    fn new(host: Host, domains: Vec<String>) -> Self {
+    fn new(host: Host, domains: Vec<String>, tls: Tls) -> Self {
         Self {
             host,
             domains,
+            tls,
             helo: None,
             from: None,
             recipients: Vec::new(),
@@ -296,7 +364,7 @@ impl Dialogue {
                 kept,
                 size,
             }),
-            closes: false,
+            ..Said::default()
         })
     }
 
@@ -310,11 +378,16 @@ impl Dialogue {
             "EHLO" => {
                 self.greet(rest);
                 let name = &self.host.name;
+                let starttls = match self.tls {
+                    Tls::Offered => "250-STARTTLS\r\n",
+                    Tls::Missing | Tls::Active => "",
+                };
                 said(&format!(
                     "250-{name}\r\n250-PIPELINING\r\n250-SIZE {MAX_MAIL}\r\n250-VRFY\r\n250-ETRN\r\n\
-                     250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8"
+                     {starttls}250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8"
                 ))
             }
+            "STARTTLS" if self.tls != Tls::Missing => self.starttls(rest),
             "MAIL" => self.mail(rest),
             "RCPT" => self.rcpt(rest),
             "DATA" if !rest.is_empty() => said("501 5.5.4 Syntax: DATA"),
@@ -354,6 +427,26 @@ impl Dialogue {
     fn reset(&mut self) {
         self.from = None;
         self.recipients.clear();
+    }
+
+    /// Also before a greeting and in the middle of a mail, as at Postfix.
+    fn starttls(&self, rest: &str) -> Said {
+        match self.tls {
+            _ if !rest.is_empty() => said("501 5.5.4 Syntax: STARTTLS"),
+            Tls::Active => said("554 5.5.1 Error: TLS already active"),
+            Tls::Missing | Tls::Offered => Said {
+                secures: true,
+                ..said("220 2.0.0 Ready to start TLS")
+            },
+        }
+    }
+
+    /// TLS begins: everything said before is forgotten (RFC 3207 section 4.2), but for how much was
+    /// said and wrong.
+    fn secure(&mut self) {
+        self.tls = Tls::Active;
+        self.helo = None;
+        self.reset();
     }
 
     fn mail(&mut self, rest: &str) -> Said {
@@ -426,7 +519,8 @@ fn queue_id() -> String {
 
 /// Talks to a server of `zone` as made-up bytes say; for the fuzzer.
 pub fn exercise(input: &[u8]) {
-    let mut dialogue = Dialogue::new(Host::new("tokens.example.com"), Vec::new());
+    let host = Host::new("tokens.example.com");
+    let mut dialogue = Dialogue::new(host, Vec::new(), Tls::Offered);
     let mut rest = input;
     while let Some((line, length)) = next_line(rest) {
         rest = rest.get(length..).unwrap_or_default();
@@ -440,6 +534,9 @@ pub fn exercise(input: &[u8]) {
         }
         if said.closes {
             break;
+        }
+        if said.secures {
+            dialogue.secure();
         }
     }
 }

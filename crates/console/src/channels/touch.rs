@@ -97,6 +97,7 @@ pub(super) enum What {
         attributes: Vec<(String, String)>,
     },
     Smtp {
+        tls: bool,
         helo: String,
         from: String,
         recipient: String,
@@ -373,13 +374,14 @@ impl What {
                 attributes,
             }),
             Self::Smtp {
+                tls,
                 helo,
                 from,
                 recipient,
                 mail,
             } => Hit::Smtp(SmtpHit {
                 client,
-                tls: false,
+                tls: *tls,
                 helo,
                 from,
                 recipient,
@@ -436,7 +438,8 @@ impl What {
                 put(&mut info, "database", &database);
                 info.insert("attributes".to_owned(), object(&attributes));
             }
-            Self::Smtp { mail, .. } => {
+            Self::Smtp { tls, mail, .. } => {
+                info.insert("tls".to_owned(), Value::from(tls));
                 info.insert("message_size".to_owned(), Value::from(mail.size));
                 fields.insert("headers".to_owned(), object(&mail.headers));
             }

@@ -115,6 +115,12 @@ impl Certificates {
         names.collect()
     }
 
+    /// Whether one is there that isn't our own.
+    pub fn has_others(&self) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        !held.files.is_empty() || !held.issued.is_empty()
+    }
+
     /// What is shown, now and later.
     pub fn states(&self) -> watch::Receiver<Vec<CertificateState>> {
         self.states.subscribe()

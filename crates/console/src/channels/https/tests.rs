@@ -18,13 +18,13 @@ use crate::channels::tests::{Bench, NONE, OFF, WEB, bench, config};
 const ZONE: &str = "tokens.example.com";
 
 /// An authority of the test's own.
-struct Ca {
+pub(in crate::channels) struct Ca {
     pem: String,
     key: KeyPair,
 }
 
 impl Ca {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -33,7 +33,7 @@ impl Ca {
     }
 
     /// Writes a certificate for `names` that ends with `year`, and its key.
-    fn issue(&self, dir: &Path, stem: &str, names: &[&str], year: i32) -> (PathBuf, PathBuf) {
+    pub fn issue(&self, dir: &Path, stem: &str, names: &[&str], year: i32) -> (PathBuf, PathBuf) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
@@ -50,6 +50,22 @@ impl Ca {
         fs::write(&files.1, key.serialize_pem()).unwrap();
         files
     }
+}
+
+/// A client that trusts `ca` alone.
+pub(in crate::channels) fn connector(ca: &Ca, protocols: &[&[u8]]) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(ca.pem.as_bytes()).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    TlsConnector::from(Arc::new(tls))
 }
 
 /// Names of the certificate that is chosen.
@@ -196,21 +212,10 @@ async fn our_own_certificate_is_for_the_zone_and_lasts_as_long_as_browsers_allow
 }
 
 /// What `request` gets over TLS, without its date.
-async fn ask(at: SocketAddr, ca: &str, name: &str, request: &str) -> String {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+async fn ask(at: SocketAddr, ca: &Ca, name: &str, request: &str) -> String {
     let stream = TcpStream::connect(at).await.unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    let mut stream = TlsConnector::from(Arc::new(tls))
+    let mut stream = connector(ca, &[b"h2", b"http/1.1"])
         .connect(name, stream)
         .await
         .unwrap();
@@ -246,10 +251,10 @@ async fn tokens_are_touched_over_tls_and_nobody_learns_whether_there_is_one() {
     let get = |token: &str| {
         format!("GET /a/{token}/b.png HTTP/1.1\r\nHost: {ZONE}\r\nConnection: close\r\n\r\n")
     };
-    let known = ask(at, &ca.pem, ZONE, &get(WEB)).await;
+    let known = ask(at, &ca, ZONE, &get(WEB)).await;
     assert!(known.starts_with("HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: image/gif\r\n"));
     for other in [NONE, OFF, "favicon"] {
-        assert_eq!(ask(at, &ca.pem, ZONE, &get(other)).await, known, "{other}");
+        assert_eq!(ask(at, &ca, ZONE, &get(other)).await, known, "{other}");
     }
     let told = bench.events();
     assert_eq!(told.len(), 1, "{told:?}");
@@ -284,6 +289,23 @@ async fn tokens_are_touched_over_tls_and_nobody_learns_whether_there_is_one() {
     }
     let Bench { touches, .. } = bench;
     drop(touches);
+}
+
+#[test]
+fn mail_comes_in_over_tls_once_there_is_a_certificate_from_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let face = Face::of(&config("", ""), None).unwrap();
+    let shown = face.shown();
+    assert!(shown.for_mail().is_none(), "ours is refused by who looks");
+    let files = Ca::new().issue(dir.path(), "a", &[ZONE], 2099);
+    let issued = Entry::read(&files.0, &files.1, CertificateOrigin::Acme).unwrap();
+    face.certificates.issued(ZONE, issued);
+    assert!(shown.for_mail().is_some());
+
+    let mut config = config("", "");
+    config.token_others.https_files = vec![files];
+    let shown = Face::of(&config, None).unwrap().shown();
+    assert!(shown.for_mail().is_some());
 }
 
 #[tokio::test]
