@@ -1,5 +1,5 @@
 //! Tokens over HTTPS: curl by name and certificate, files that are renewed, an authority that is asked
-//! over ACME.
+//! over ACME; and mail that comes in over TLS by the same certificates.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::acme::{Authority, Ways};
-use crate::nest::{Nest, await_some, client, have};
+use crate::console::CONNECT;
+use crate::nest::{Nest, await_some, client, client_with_input, have, missing};
 use crate::seen;
 
 const TITLE: &str = "Canarytoken triggered";
@@ -266,6 +267,258 @@ fn curl_reaches_tokens_of_two_domains_by_name_and_renewed_files_are_taken() {
     assert_eq!(said, page, "{}", nest.log());
 }
 
+/// Whether swaks is there and can do TLS.
+fn have_swaks_with_tls() -> bool {
+    if !have("swaks") {
+        return false;
+    }
+    let able = client("swaks", &["--support"]).contains("TLS supported");
+    if !able {
+        missing("Net::SSLeay for swaks (libnet-ssleay-perl)");
+    }
+    able
+}
+
+/// The configuration of a mail channel beside the HTTPS channel.
+fn with_mail(more: &str) -> String {
+    format!(
+        "[tokens]\nzone = \"{ZONE}\"\nhttps_port = 443\nsmtp_port = 25\n{more}\
+         [[bird]]\npersonality = \"bare\"\n"
+    )
+}
+
+/// Sends a mail by swaks, which insists on TLS; what was said.
+fn swaks(nest: &Nest, to: &str, more: &[&str]) -> String {
+    let (server, port) = (nest.address.to_string(), port_of_mail(nest));
+    let basic = [
+        "--server",
+        &server,
+        "--port",
+        &port,
+        "--helo",
+        "mx.example",
+        "--from",
+        "eve@example.com",
+        "--to",
+        to,
+        "--h-Subject",
+        "Your account",
+        "--tls",
+    ];
+    client("swaks", &[&basic, more].concat())
+}
+
+fn port_of_mail(nest: &Nest) -> String {
+    nest.run["tokens"]["smtp_port"].to_string()
+}
+
+#[test]
+fn mail_servers_that_insist_on_tls_deliver() {
+    if !have_swaks_with_tls() || !have("openssl") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Ca::new(dir.path());
+    ca.issue("zone", &[ZONE, &format!("*.{ZONE}")]);
+    ca.issue("other", &[OTHER]);
+    let nest = Nest::start_in(
+        dir,
+        &with_mail(
+            "[[tokens.certificates]]\ncertificate = \"zone.pem\"\nkey = \"zone.key\"\n\
+             [[tokens.certificates]]\ncertificate = \"other.pem\"\nkey = \"other.key\"\n",
+        ),
+    );
+    let id = text(&make(&nest, "smtp", &[])["canarytoken"]);
+    let to = format!("{id}@{ZONE}");
+
+    let said = swaks(&nest, &to, &["--tls-verify", "--tls-ca-path", &ca.file()]);
+    let secured = said.find("=== TLS started with cipher TLSv1.3:");
+    let (clear, inside) = said.split_at(secured.unwrap_or_else(|| panic!("{said}")));
+    assert!(
+        clear.contains("250-ETRN\n<-  250-STARTTLS\n<-  250-ENHANCEDSTATUSCODES\n")
+            && clear.contains("<-  220 2.0.0 Ready to start TLS\n"),
+        "{said}"
+    );
+    assert!(
+        inside.contains("250-ETRN\n<~  250-ENHANCEDSTATUSCODES\n")
+            && inside.contains("<~  250 2.0.0 Ok: queued as ")
+            && inside.contains("<~  221 2.0.0 Bye\n"),
+        "{said}"
+    );
+    let incident = nest.incident(TITLE, 1);
+    let event = seen::events(&incident)[0].clone();
+    let sender = (&event["mail_from"], &event["mail_helo"], &event["mail_to"]);
+    assert_eq!(
+        sender,
+        (&json!("eve@example.com"), &json!("mx.example"), &json!(to))
+    );
+    assert_eq!(
+        (&event["canarytoken"], &event["channel"], &event["logtype"]),
+        (&json!(id), &json!("smtp"), &json!("17031"))
+    );
+    let info = &event["additional_info"];
+    assert_eq!(info["tls"], true);
+    assert!(info["message_size"].as_u64().unwrap() > 200, "{info}");
+    assert_eq!(info.as_object().unwrap().len(), 2, "{info}");
+    seen::check_other_views(&nest, &incident);
+    let unknown = swaks(&nest, &format!("nobody@{ZONE}"), &[]);
+    assert!(
+        unknown.contains("<~  250 2.0.0 Ok: queued as "),
+        "{unknown}"
+    );
+
+    // By name, by no name, in both versions of TLS.
+    let at = format!("{}:{}", nest.address, port_of_mail(&nest));
+    let openssl = |who: &str, more: &[&str]| {
+        let ca = ca.file();
+        let basic = [
+            "s_client",
+            "-starttls",
+            "smtp",
+            "-connect",
+            &at,
+            "-CAfile",
+            &ca,
+            "-verify_return_error",
+            "-quiet",
+            "-crlf",
+        ];
+        let mail = format!(
+            "EHLO openssl.example\nMAIL FROM:<{who}@example.com>\nRCPT TO:<{to}>\nDATA\n\
+             Subject: one\n\n.\nQUIT\n"
+        );
+        client_with_input("openssl", &[&basic, more].concat(), &mail)
+    };
+    for (who, more) in [
+        (
+            "zone",
+            &["-noservername", "-verify_hostname", ZONE, "-tls1_2"][..],
+        ),
+        (
+            "other",
+            &["-servername", OTHER, "-verify_hostname", OTHER, "-tls1_3"],
+        ),
+    ] {
+        let said = openssl(who, more);
+        assert!(said.contains("250 2.0.0 Ok: queued as "), "{who}: {said}");
+    }
+    let refused = openssl("nobody", &["-noservername", "-verify_hostname", OTHER]);
+    assert!(refused.contains("hostname mismatch"), "{refused}");
+    let incident = nest.incident(TITLE, 3);
+    let senders: Vec<_> = seen::events(&incident)
+        .iter()
+        .map(|event| text(&event["mail_from"]))
+        .collect();
+    assert_eq!(
+        senders,
+        ["eve@example.com", "zone@example.com", "other@example.com"]
+    );
+
+    // A renewed certificate counts at once.
+    let fresh = "mail.docs.example.net";
+    ca.issue("other", &[OTHER, fresh]);
+    let renewed = await_some(|| {
+        let said = openssl(
+            "renewed",
+            &["-servername", fresh, "-verify_hostname", fresh],
+        );
+        said.contains("250 2.0.0 Ok: queued as ").then_some(())
+    });
+    renewed.expect("not read again");
+    nest.incident(TITLE, 4);
+
+    let seen = nest.python_with(
+        &format!(
+            "{CONNECT}
+import smtplib, socket, ssl, time
+at, name = (os.environ['AT'], int(os.environ['PORT'])), 'mail.' + os.environ['ZONE']
+tls = ssl.create_default_context(cafile=os.environ['CA'])
+server = smtplib.SMTP()
+server.connect(*at)
+server._host = name
+server.ehlo('py.example')
+clear = list(server.esmtp_features)
+ready = server.starttls(context=tls)
+again = server.docmd('STARTTLS')
+early = server.mail('py@example.com')
+server.ehlo('py.example')
+inside = list(server.esmtp_features)
+server.sendmail('py@example.com', [os.environ['TO']], b'Subject: two\\r\\n\\r\\n')
+server.quit()
+# What somebody on the way has put behind STARTTLS isn't the client's word.
+raw = socket.create_connection(at)
+raw.sendall(b'EHLO a.example\\r\\nSTARTTLS\\r\\nEHLO mallory.example\\r\\nMAIL FROM:<mallory@example.com>\\r\\n')
+said = b''
+while not said.endswith(b'Ready to start TLS\\r\\n'): said += raw.recv(1)
+raw = tls.wrap_socket(raw, server_hostname=name)
+raw.sendall(b'RCPT TO:<' + os.environ['TO'].encode() + b'>\\r\\nMAIL FROM:<a@example.com>\\r\\nQUIT\\r\\n')
+slipped = b''
+while more := raw.recv(4096): slipped += more
+for _ in range(100):
+    events = console.incidents.all()[0].events
+    if len(events) == 5: break
+    time.sleep(0.1)
+e = events[-1]
+print(json.dumps(dict(clear=clear, inside=inside, ready=str(ready), again=str(again), early=str(early),
+    slipped=slipped.decode(), events=len(events), sender=e.mail_from, tls=e.additional_info['tls'])))"
+        ),
+        &[
+            ("AT", &nest.address.to_string()),
+            ("PORT", &port_of_mail(&nest)),
+            ("ZONE", ZONE),
+            ("TO", &to),
+            ("CA", &ca.file()),
+        ],
+    );
+    let Some(seen) = seen else { return };
+    let clear = [
+        "pipelining",
+        "size",
+        "vrfy",
+        "etrn",
+        "starttls",
+        "enhancedstatuscodes",
+        "8bitmime",
+        "dsn",
+        "smtputf8",
+    ];
+    let inside: Vec<_> = clear
+        .into_iter()
+        .filter(|name| *name != "starttls")
+        .collect();
+    assert_eq!(
+        seen,
+        json!({
+            "clear": clear, "inside": inside,
+            "ready": "(220, b'2.0.0 Ready to start TLS')",
+            "again": "(554, b'5.5.1 Error: TLS already active')",
+            "early": "(503, b'5.5.1 Error: send HELO/EHLO first')",
+            "slipped": "503 5.5.1 Error: need MAIL command\r\n503 5.5.1 Error: send HELO/EHLO first\r\n\
+                        221 2.0.0 Bye\r\n",
+            "events": 5, "sender": "py@example.com", "tls": true,
+        })
+    );
+}
+
+#[test]
+fn mail_without_a_certificate_from_elsewhere_comes_in_the_clear() {
+    if !have_swaks_with_tls() {
+        return;
+    }
+    let nest = Nest::start(&with_mail(""));
+    let id = text(&make(&nest, "smtp", &[])["canarytoken"]);
+    let to = format!("{id}@{ZONE}");
+    let said = swaks(&nest, &to, &[]);
+    assert!(
+        said.contains("*** Host did not advertise STARTTLS"),
+        "{said}"
+    );
+    let said = swaks(&nest, &to, &["--tls-optional"]);
+    assert!(said.contains("<-  250 2.0.0 Ok: queued as "), "{said}");
+    let incident = nest.incident(TITLE, 1);
+    assert_eq!(seen::events(&incident)[0]["additional_info"]["tls"], false);
+}
+
 #[test]
 fn without_a_certificate_our_own_answers_and_says_so() {
     if !have("curl") {
@@ -351,7 +604,7 @@ fn asking(last: u8, lives: &[[i32; 2]], refuses: bool) -> (Nest, Authority, Ca) 
     };
     let authority = Authority::start(dir.path(), ways);
     let config = format!(
-        "[tokens]\nzone = \"{ZONE}\"\nhttps_port = 443\n\
+        "[tokens]\nzone = \"{ZONE}\"\nhttps_port = 443\nsmtp_port = 25\n\
          [tokens.acme]\ndirectory = \"{}\"\nauthority = \"ca.pem\"\n\
          email = \"me@example.com\"\nagree_to_terms = true\n\
          [[bird]]\npersonality = \"bare\"\n",
@@ -410,6 +663,25 @@ fn an_authority_issues_over_acme_and_again_before_the_end() {
     let below = format!("a.{ZONE}");
     let deep = curl(&nest, &ca.file(), &below, &url.replace(ZONE, &below), &[]);
     assert_eq!(deep, answer);
+    // What it has issued is the mail channel's too.
+    let at = format!("{}:{}", nest.address, port_of_mail(&nest));
+    let (ca, name) = (ca.file(), format!("mail.{ZONE}"));
+    let mail = [
+        "s_client",
+        "-starttls",
+        "smtp",
+        "-connect",
+        &at,
+        "-CAfile",
+        &ca,
+        "-verify_return_error",
+        "-verify_hostname",
+        &name,
+        "-quiet",
+        "-crlf",
+    ];
+    let said = client_with_input("openssl", &mail, "QUIT\n");
+    assert!(said.contains("221 2.0.0 Bye"), "{said}");
     let incident = nest.incident(TITLE, 2);
     assert_eq!(seen::events(&incident)[0]["url"], url);
     assert_eq!(
