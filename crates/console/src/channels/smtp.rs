@@ -387,7 +387,7 @@ impl Dialogue {
                      {starttls}250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n250 SMTPUTF8"
                 ))
             }
-            "STARTTLS" if self.tls != Tls::Missing => self.starttls(rest),
+            "STARTTLS" => self.starttls(rest),
             "MAIL" => self.mail(rest),
             "RCPT" => self.rcpt(rest),
             "DATA" if !rest.is_empty() => said("501 5.5.4 Syntax: DATA"),
@@ -434,7 +434,8 @@ impl Dialogue {
         match self.tls {
             _ if !rest.is_empty() => said("501 5.5.4 Syntax: STARTTLS"),
             Tls::Active => said("554 5.5.1 Error: TLS already active"),
-            Tls::Missing | Tls::Offered => Said {
+            Tls::Missing => said("502 5.5.1 Error: command not implemented"),
+            Tls::Offered => Said {
                 secures: true,
                 ..said("220 2.0.0 Ready to start TLS")
             },

@@ -59,7 +59,7 @@ fn every_command_is_answered_as_postfix_does() {
             ("ETRN x", "458 Unable to queue messages"),
             ("AUTH PLAIN", "503 5.5.1 Error: authentication not enabled"),
             ("HELP", "502 5.5.1 Error: command not implemented"),
-            ("STARTTLS", "500 5.5.2 Error: command not recognized"),
+            ("STARTTLS", "502 5.5.1 Error: command not implemented"),
             ("RSET", "250 2.0.0 Ok"),
             (
                 "RCPT TO:<x@tokens.example.com>",
