@@ -214,6 +214,12 @@ impl IgnoreList {
     }
 }
 
+impl From<Vec<IgnoreRule>> for IgnoreList {
+    fn from(rules: Vec<IgnoreRule>) -> Self {
+        Self(rules)
+    }
+}
+
 impl IgnoreRule {
     /// `ADDRESS`, `ADDRESS:PORT`, `NETWORK/BITS`, `NETWORK/BITS:PORT`, IPv6 with a port in brackets
     /// (`[2001:db8::1]:22`, `[2001:db8::/32]:22`). `None` for anything else, also for comments.

@@ -27,8 +27,9 @@ mod wireguard;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use coalmine_core::token::{HostPort, Places, TokenChannel};
 use coalmine_core::{TokenId, TokenKind};
@@ -172,8 +173,9 @@ impl Bound {
         kinds: &'static [&'static TokenKind],
         sources: Sources,
     ) -> Vec<JoinHandle<()>> {
+        let sources = Arc::new(sources);
+        let mut tasks = vec![tokio::spawn(Arc::clone(&sources).follow())];
         let touches = Arc::new(Touches::new(keeper, kinds, sources));
-        let mut tasks = Vec::new();
         if let Some(listener) = self.http_listener {
             tasks.push(tokio::spawn(http::serve(
                 listener,
@@ -228,6 +230,25 @@ pub fn exercise(input: &[u8]) {
 /// left of a token after any other byte, which is the type asked for. For the fuzzer.
 pub fn exercise_names(input: &[u8], kinds: &[&TokenKind]) {
     dns::exercise(input, kinds);
+}
+
+/// What changes when a file is written or another takes its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    length: u64,
+    inode: u64,
+}
+
+/// Follows links: certbot, for one, changes where they lead.
+fn stamp(file: &Path) -> io::Result<Stamp> {
+    use std::os::unix::fs::MetadataExt as _;
+    let about = std::fs::metadata(file)?;
+    Ok(Stamp {
+        modified: about.modified()?,
+        length: about.len(),
+        inode: about.ino(),
+    })
 }
 
 /// Waits until the answer to what arrived at `arrival` may leave.

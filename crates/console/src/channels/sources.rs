@@ -1,15 +1,23 @@
 //! What is known of a source's address: where it is, and whether it is one that many share to hide
-//! behind. From files of the operator's; nothing is asked of anybody.
+//! behind. From files of the operator's, which are read again when they have changed; nothing is asked
+//! of anybody.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::{Stamp, stamp};
 use crate::ConsoleError;
 use crate::engine::{IgnoreList, IgnoreRule};
 
+/// How often the files are looked at. One that has changed is taken when two looks find it the same.
+const LOOK: Duration = Duration::from_secs(60);
 /// Longest list in bytes.
 const MAX_LIST: u64 = 64 * 1024 * 1024;
 /// Largest database in bytes.
@@ -31,22 +39,61 @@ pub struct SourceFiles {
 /// What is known of sources.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    places: Option<maxminddb::Reader<Vec<u8>>>,
-    tor: Option<Addresses>,
-    vpn: Option<Addresses>,
-    proxy: Option<Addresses>,
+    places: Option<Followed<Database>>,
+    tor: Option<Followed<Addresses>>,
+    vpn: Option<Followed<Addresses>>,
+    proxy: Option<Followed<Addresses>>,
 }
 
+type Database = maxminddb::Reader<Vec<u8>>;
+
 impl Sources {
-    /// Reads the operator's files. They're read once, at start.
+    /// Reads the operator's files.
+    ///
+    /// # Errors
+    /// Where one can't be used.
     pub fn read(files: &SourceFiles) -> Result<Self, ConsoleError> {
-        let list = |file: &Option<PathBuf>| file.as_deref().map(Addresses::read).transpose();
+        let list = |file: &Option<PathBuf>| {
+            let file = file.as_deref();
+            file.map(|file| Followed::new(file, Addresses::read))
+                .transpose()
+        };
+        let places = files.geoip.as_deref();
         Ok(Self {
-            places: files.geoip.as_deref().map(places).transpose()?,
+            places: places
+                .map(|file| Followed::new(file, database))
+                .transpose()?,
             tor: list(&files.tor)?,
             vpn: list(&files.vpn)?,
             proxy: list(&files.proxy)?,
         })
+    }
+
+    /// Reads them again whenever they have changed; ends never where there are any.
+    pub async fn follow(self: Arc<Self>) {
+        if self.places.is_none() && self.lists().iter().all(|list| list.is_none()) {
+            return;
+        }
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let sources = Arc::clone(&self);
+            // A large file takes a while. Should reading panic, the next look comes all the same.
+            let _ = tokio::task::spawn_blocking(move || sources.refresh()).await;
+        }
+    }
+
+    /// Looks at the files once. One after the other, so that no two are in memory twice.
+    fn refresh(&self) {
+        if let Some(places) = &self.places {
+            places.refresh();
+        }
+        for list in self.lists().into_iter().flatten() {
+            list.refresh();
+        }
+    }
+
+    fn lists(&self) -> [&Option<Followed<Addresses>>; 3] {
+        [&self.proxy, &self.tor, &self.vpn]
     }
 
     /// The event fields about `source`: none where nothing is configured or known.
@@ -56,13 +103,14 @@ impl Sources {
         if let Some(place) = self
             .places
             .as_ref()
-            .and_then(|places| place(places, source))
+            .and_then(|places| place(&places.held(), source))
         {
             fields.insert("geoip".to_owned(), place);
         }
-        let lists = [&self.proxy, &self.tor, &self.vpn];
-        if lists.iter().any(|list| list.is_some()) {
-            let is = |list: &Option<Addresses>| list.as_ref().is_some_and(|l| l.holds(source));
+        if self.lists().iter().any(|list| list.is_some()) {
+            let is = |list: &Option<Followed<Addresses>>| {
+                list.as_ref().is_some_and(|l| l.held().holds(source))
+            };
             fields.insert(
                 "ip_blocklist".to_owned(),
                 json!({
@@ -74,6 +122,109 @@ impl Sources {
     }
 }
 
+/// A file and what it holds.
+#[derive(Debug)]
+struct Followed<T> {
+    file: PathBuf,
+    read: fn(&Path) -> io::Result<T>,
+    held: RwLock<Arc<T>>,
+    looks: Mutex<Looks>,
+}
+
+/// What earlier looks at a file have found.
+#[derive(Debug)]
+struct Looks {
+    /// The file that was read last, be it in vain; `None` where it shall be tried again.
+    read: Option<Stamp>,
+    /// The file at the last look; `None` where it wasn't there.
+    seen: Option<Stamp>,
+    /// Why what is held is old; told once.
+    problem: Option<String>,
+}
+
+impl<T> Followed<T> {
+    fn new(file: &Path, read: fn(&Path) -> io::Result<T>) -> Result<Self, ConsoleError> {
+        // The stamp first, so that a change while it's read is seen later.
+        let both = stamp(file).and_then(|stamp| Ok((Some(stamp), read(file)?)));
+        let (stamp, held) = both.map_err(|cause| failed(file, cause))?;
+        Ok(Self {
+            file: file.to_owned(),
+            read,
+            held: RwLock::new(Arc::new(held)),
+            looks: Mutex::new(Looks {
+                read: stamp,
+                seen: stamp,
+                problem: None,
+            }),
+        })
+    }
+
+    fn held(&self) -> Arc<T> {
+        Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks at the file and says in the log what has come of it.
+    fn refresh(&self) {
+        let file = self.file.display();
+        match self.look() {
+            None => {}
+            Some(Ok(())) => {
+                tracing::info!(%file, "a file that [tokens] names has changed and was read anew");
+            }
+            Some(Err(error)) => tracing::warn!(
+                %error,
+                "a file that [tokens] names can't be used any more; what it held before stays in \
+                 use until it's there and whole: write it anew under another name and rename that, \
+                 no restart is needed"
+            ),
+        }
+    }
+
+    /// Takes the file if it has changed since it was read and is at rest. `None` where there is
+    /// nothing to tell.
+    fn look(&self) -> Option<Result<(), String>> {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = stamp(&self.file);
+        let seen = now.as_ref().ok().copied();
+        // Whoever writes or moves it may not be done: half a list can look like a whole one.
+        if std::mem::replace(&mut looks.seen, seen) != seen {
+            return None;
+        }
+        if seen.is_some() && seen == looks.read {
+            return None;
+        }
+        looks.read = seen;
+        match now.and_then(|now| self.read_again(now)) {
+            Ok(()) => {
+                looks.problem = None;
+                Some(Ok(()))
+            }
+            Err(cause) => {
+                // The system's reasons, such as a missing right, go by without a trace in the file.
+                if cause.raw_os_error().is_some() {
+                    looks.read = None;
+                }
+                let problem = failed(&self.file, cause).to_string();
+                let told = looks.problem.replace(problem.clone());
+                (told.as_ref() != Some(&problem)).then_some(Err(problem))
+            }
+        }
+    }
+
+    fn read_again(&self, stamp: Stamp) -> io::Result<()> {
+        let mut new = Arc::new((self.read)(&self.file)?);
+        // What a download leaves that has failed. At start it may be meant so.
+        if stamp.length == 0 {
+            return Err(io::Error::other("it has become empty"));
+        }
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::swap(&mut *held, &mut new);
+        // Nobody waits while the old one is freed.
+        drop(held);
+        Ok(())
+    }
+}
+
 /// A list of addresses and networks.
 #[derive(Debug, Default)]
 struct Addresses {
@@ -82,34 +233,34 @@ struct Addresses {
 }
 
 impl Addresses {
-    fn read(file: &Path) -> Result<Self, ConsoleError> {
-        bounded(file, MAX_LIST)?;
-        let text = std::fs::read_to_string(file).map_err(|cause| failed(file, cause))?;
-        Self::parse(&text).map_err(|line| {
-            let problem = format!("{line:?} is neither an address nor a network");
-            failed(file, std::io::Error::other(problem))
-        })
+    fn read(file: &Path) -> io::Result<Self> {
+        Self::parse(BufReader::new(bounded(file, MAX_LIST)?))
     }
 
-    /// The line that is wrong, where one is.
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Line by line, so that the text is never in memory as a whole.
+    fn parse(text: impl BufRead) -> io::Result<Self> {
         let (mut single, mut networks) = (HashSet::new(), Vec::new());
         for line in text.lines() {
+            let line = line?;
             let line = line.split('#').next().unwrap_or_default().trim();
             if line.is_empty() {
                 continue;
             }
             if let Ok(address) = line.parse::<IpAddr>() {
                 single.insert(address.to_canonical());
-            } else if IgnoreRule::parse(line).is_some_and(|rule| rule.is_for_all_ports()) {
-                networks.push(line.to_owned());
+            } else if let Some(network) =
+                IgnoreRule::parse(line).filter(IgnoreRule::is_for_all_ports)
+            {
+                networks.push(network);
             } else {
-                return Err(line.chars().take(80).collect());
+                let line: String = line.chars().take(80).collect();
+                let problem = format!("{line:?} is neither an address nor a network");
+                return Err(io::Error::other(problem));
             }
         }
         Ok(Self {
             single,
-            networks: IgnoreList::new(&networks),
+            networks: networks.into(),
         })
     }
 
@@ -118,28 +269,33 @@ impl Addresses {
     }
 }
 
-fn places(file: &Path) -> Result<maxminddb::Reader<Vec<u8>>, ConsoleError> {
-    bounded(file, MAX_DATABASE)?;
-    maxminddb::Reader::open_readfile(file)
-        .map_err(|cause| failed(file, std::io::Error::other(cause.to_string())))
+fn database(file: &Path) -> io::Result<Database> {
+    let mut file = bounded(file, MAX_DATABASE)?;
+    let length = file.get_ref().metadata()?.len().min(MAX_DATABASE);
+    // Not a byte more than that, and where there's no room it's an error.
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
+    file.read_to_end(&mut bytes)?;
+    maxminddb::Reader::from_source(bytes).map_err(|cause| io::Error::other(cause.to_string()))
 }
 
-fn bounded(file: &Path, most: u64) -> Result<(), ConsoleError> {
-    let about = std::fs::metadata(file).map_err(|cause| failed(file, cause))?;
+/// A file, of which at most `most` bytes are read, should it grow meanwhile.
+fn bounded(file: &Path, most: u64) -> io::Result<io::Take<File>> {
+    let about = std::fs::metadata(file)?;
     if !about.is_file() || about.len() > most {
         let problem = format!("must be a file of at most {most} bytes");
-        return Err(failed(file, std::io::Error::other(problem)));
+        return Err(io::Error::other(problem));
     }
-    Ok(())
+    Ok(File::open(file)?.take(most))
 }
 
-fn failed(file: &Path, cause: std::io::Error) -> ConsoleError {
+fn failed(file: &Path, cause: io::Error) -> ConsoleError {
     let doing = format!("read {}, which [tokens] names", file.display());
     ConsoleError::Io { doing, cause }
 }
 
 /// What the database says, under the names that consumers of such events know.
-fn place(places: &maxminddb::Reader<Vec<u8>>, source: IpAddr) -> Option<Value> {
+fn place(places: &Database, source: IpAddr) -> Option<Value> {
     let record: Value = places.lookup(source).ok()?.decode().ok()??;
     let at = |path: &str| record.pointer(path).filter(|value| !value.is_null());
     let mut place = Map::new();
@@ -169,7 +325,7 @@ mod tests {
     use super::*;
 
     /// A database in which all addresses below 128.0.0.0 are in Utrecht, and others nowhere.
-    fn database() -> Vec<u8> {
+    fn sample() -> Vec<u8> {
         let text = |text: &str| {
             let length = u8::try_from(text.len()).unwrap();
             assert!(length < 29);
@@ -223,7 +379,7 @@ mod tests {
         };
         assert_eq!(Sources::default().fields(ip("192.0.2.1")), Map::new());
         let sources = Sources::read(&SourceFiles {
-            geoip: file("a.mmdb", &database()),
+            geoip: file("a.mmdb", &sample()),
             tor: file("tor", b"# exits\n100.64.0.9\n2001:db8::/32 # a network\n\n"),
             ..SourceFiles::default()
         })
@@ -268,6 +424,169 @@ mod tests {
             let problem = Sources::read(&files).unwrap_err().to_string();
             assert!(problem.contains(dir.path().to_str().unwrap()), "{problem}");
         }
-        assert_eq!(Addresses::parse("10.0.0.1:80").unwrap_err(), "10.0.0.1:80");
+        let problem = Addresses::parse(&b"10.0.0.1:80"[..]).unwrap_err();
+        assert_eq!(
+            problem.to_string(),
+            "\"10.0.0.1:80\" is neither an address nor a network"
+        );
+    }
+
+    /// What a list at `file` tells at two looks, between which it's at rest.
+    fn looked<T>(list: &Followed<T>) -> Option<Result<(), String>> {
+        assert_eq!(list.look(), None, "not yet at rest");
+        list.look()
+    }
+
+    fn list(file: &Path) -> Followed<Addresses> {
+        Followed::new(file, Addresses::read).unwrap()
+    }
+
+    #[test]
+    fn a_list_that_changes_is_read_anew_once_it_is_at_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tor");
+        std::fs::write(&file, "192.0.2.1\n").unwrap();
+        let list = list(&file);
+        let first = list.held();
+        assert_eq!((list.look(), list.look()), (None, None));
+        assert!(Arc::ptr_eq(&first, &list.held()), "unchanged, so not read");
+
+        // Renamed over, with the same length.
+        let other = dir.path().join("tor.new");
+        std::fs::write(&other, "192.0.2.2\n").unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        assert_eq!(looked(&list), Some(Ok(())));
+        assert!(list.held().holds(ip("192.0.2.2")) && !list.held().holds(ip("192.0.2.1")));
+        assert!(first.holds(ip("192.0.2.1")), "whoever has the old one");
+        assert_eq!(Arc::strong_count(&first), 1, "nobody else keeps it");
+        let second = list.held();
+        assert_eq!((list.look(), list.look()), (None, None));
+        assert!(Arc::ptr_eq(&second, &list.held()), "read once");
+
+        // Rewritten where it is, in two parts with a look between; the first could be a whole list.
+        std::fs::write(&file, "192.0.2.3\n192.0.2.4").unwrap();
+        assert_eq!(list.look(), None);
+        std::fs::write(&file, "192.0.2.3\n192.0.2.40\n").unwrap();
+        assert_eq!(looked(&list), Some(Ok(())));
+        assert!(list.held().holds(ip("192.0.2.40")) && !list.held().holds(ip("192.0.2.4")));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_any_more_is_told_once_and_the_old_one_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("vpn");
+        std::fs::write(&file, "192.0.2.1\n").unwrap();
+        let list = list(&file);
+        let told = |part: &str| {
+            let problem = looked(&list).unwrap().unwrap_err();
+            assert!(problem.contains(part), "{problem}");
+            assert!(problem.contains(file.to_str().unwrap()), "{problem}");
+            assert_eq!((list.look(), list.look()), (None, None), "once");
+            assert!(list.held().holds(ip("192.0.2.1")));
+        };
+        std::fs::write(&file, "192.0.2.9\n<html>\n").unwrap();
+        told("<html>");
+        std::fs::write(&file, "").unwrap();
+        told("empty");
+        std::fs::remove_file(&file).unwrap();
+        told("No such file");
+        std::fs::create_dir(&file).unwrap();
+        told("must be a file");
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::write(&file, b"\xff\xfe\n").unwrap();
+        told("UTF-8");
+
+        std::fs::write(&file, "192.0.2.2\n").unwrap();
+        assert_eq!(looked(&list), Some(Ok(())));
+        assert!(list.held().holds(ip("192.0.2.2")) && !list.held().holds(ip("192.0.2.1")));
+        std::fs::write(&file, "192.0.2.9\n<html>\n").unwrap();
+        let again = looked(&list).unwrap().unwrap_err();
+        assert!(again.contains("<html>"), "told again after it was right");
+    }
+
+    #[test]
+    fn a_file_that_comes_back_as_it_was_is_used_and_its_next_loss_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, aside) = (dir.path().join("proxy"), dir.path().join("aside"));
+        std::fs::write(&file, "192.0.2.1\n").unwrap();
+        let list = list(&file);
+        for _ in 0..2 {
+            std::fs::rename(&file, &aside).unwrap();
+            assert!(looked(&list).unwrap().is_err());
+            std::fs::rename(&aside, &file).unwrap();
+            assert_eq!(looked(&list), Some(Ok(())));
+        }
+        // Moved away and back between two looks.
+        std::fs::rename(&file, &aside).unwrap();
+        assert_eq!(list.look(), None);
+        std::fs::rename(&aside, &file).unwrap();
+        assert_eq!((list.look(), list.look()), (None, None));
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_tried_again_though_the_file_stays_as_it_is() {
+        static REFUSED: Mutex<bool> = Mutex::new(false);
+        fn read(file: &Path) -> io::Result<String> {
+            if *REFUSED.lock().unwrap() {
+                return Err(io::Error::from_raw_os_error(13));
+            }
+            std::fs::read_to_string(file)
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("list");
+        std::fs::write(&file, "one").unwrap();
+        let list = Followed::new(&file, read).unwrap();
+        std::fs::write(&file, "second").unwrap();
+        *REFUSED.lock().unwrap() = true;
+        assert!(looked(&list).unwrap().is_err());
+        assert_eq!((list.look(), list.held().as_str()), (None, "one"));
+        *REFUSED.lock().unwrap() = false;
+        assert_eq!(list.look(), Some(Ok(())));
+        assert_eq!(list.held().as_str(), "second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn files_are_followed_and_half_a_database_leaves_the_old_one_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let (places, tor) = (dir.path().join("a.mmdb"), dir.path().join("tor"));
+        std::fs::write(&places, sample()).unwrap();
+        std::fs::write(&tor, "").unwrap();
+        let sources = Arc::new(
+            Sources::read(&SourceFiles {
+                geoip: Some(places.clone()),
+                tor: Some(tor.clone()),
+                ..SourceFiles::default()
+            })
+            .unwrap(),
+        );
+        let following = tokio::spawn(Arc::clone(&sources).follow());
+        let known = || {
+            let fields = sources.fields(ip("100.64.0.9"));
+            let city = fields["geoip"]["city"].as_str().unwrap().to_owned();
+            (city, fields["ip_blocklist"]["is_tor"].as_bool().unwrap())
+        };
+        tokio::time::sleep(LOOK * 3).await;
+        assert_eq!(known(), ("Utrecht".to_owned(), false));
+
+        std::fs::write(&tor, "100.64.0.0/10\n").unwrap();
+        let mut half = sample();
+        half.truncate(half.len() / 2);
+        std::fs::write(&places, half).unwrap();
+        tokio::time::sleep(LOOK * 3).await;
+        assert_eq!(known(), ("Utrecht".to_owned(), true));
+
+        let mut other = sample();
+        let at = other
+            .windows(7)
+            .position(|part| part == b"Utrecht")
+            .unwrap();
+        other[at..at + 7].copy_from_slice(b"Leeuwen");
+        std::fs::write(&places, other).unwrap();
+        tokio::time::sleep(LOOK * 3).await;
+        assert_eq!(known(), ("Leeuwen".to_owned(), true));
+        following.abort();
+
+        // Nothing to follow, nothing that goes on.
+        Arc::new(Sources::default()).follow().await;
     }
 }

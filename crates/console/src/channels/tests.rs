@@ -233,7 +233,7 @@ pub(super) fn bench_with_root(delay: Duration, root: Option<&str>) -> Bench {
         root: root.map(str::to_owned),
     };
     Bench {
-        touches: Arc::new(Touches::new(memory, KINDS, Sources::default())),
+        touches: Arc::new(Touches::new(memory, KINDS, Arc::default())),
         seen,
     }
 }

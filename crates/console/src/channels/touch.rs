@@ -121,14 +121,14 @@ pub(super) struct Mail {
 pub(super) struct Touches<K> {
     keeper: K,
     kinds: &'static [&'static TokenKind],
-    sources: Sources,
+    sources: Arc<Sources>,
     pending: Semaphore,
     scanner: Scanner,
     lookups: Lookups,
 }
 
 impl<K: Keeper> Touches<K> {
-    pub fn new(keeper: K, kinds: &'static [&'static TokenKind], sources: Sources) -> Self {
+    pub fn new(keeper: K, kinds: &'static [&'static TokenKind], sources: Arc<Sources>) -> Self {
         Self {
             keeper,
             kinds,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use coalmine_core::Timestamp;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, SanType};
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use x509_parser::extensions::GeneralName;
 
 use super::{CertificateOrigin, CertificateState};
+use crate::channels::{Stamp, stamp};
 use crate::{ConsoleError, setup};
 
 /// How often the operator's files are looked at.
@@ -335,16 +336,7 @@ fn own(zone: &str, now: Timestamp) -> Result<Entry, ConsoleError> {
     Entry::of(chain, key, CertificateOrigin::SelfSigned).map_err(|e| failed(&e))
 }
 
-/// What changes when a file is written or another takes its place.
-type Stamp = Option<(SystemTime, u64, u64)>;
-
-fn stamps(files: &[(PathBuf, PathBuf)]) -> Vec<(Stamp, Stamp)> {
-    let stamp = |path: &Path| {
-        use std::os::unix::fs::MetadataExt as _;
-        // Follows links: certbot changes where they lead.
-        let about = std::fs::metadata(path).ok()?;
-        Some((about.modified().ok()?, about.len(), about.ino()))
-    };
-    let both = |(chain, key): &(PathBuf, PathBuf)| (stamp(chain), stamp(key));
+fn stamps(files: &[(PathBuf, PathBuf)]) -> Vec<(Option<Stamp>, Option<Stamp>)> {
+    let both = |(chain, key): &(PathBuf, PathBuf)| (stamp(chain).ok(), stamp(key).ok());
     files.iter().map(both).collect()
 }
