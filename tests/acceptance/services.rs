@@ -137,7 +137,7 @@ fn hydra_at_ftp_is_one_incident_with_all_100_passwords() {
     hydra_is_one_incident("ftp", "FTP Login Attempt", 100);
 }
 
-/// `count` passwords by hydra, every one of which must be seen.
+/// `count` passwords by hydra, every one of which must be seen once.
 fn hydra_is_one_incident(module: &str, title: &str, count: usize) {
     if !have("hydra") {
         return;
@@ -150,10 +150,7 @@ fn hydra_is_one_incident(module: &str, title: &str, count: usize) {
         .collect();
     let list: Vec<String> = rare.into_iter().step_by(11).take(count).collect();
     assert_eq!(list.len(), count);
-    let said = hydra_list(&nest, module, nest.port(module), &list);
-    let incident = nest.incident(title, count);
-    assert!(said.contains("0 valid password"), "{said}");
-    let mut seen = seen_passwords(&incident);
+    let mut seen = hydra_seen(&nest, module, title, &list);
     seen.sort();
     assert_eq!(seen, list);
 }
@@ -167,19 +164,36 @@ fn hydra_at_ssh_is_one_incident_with_every_password() {
     }
     let nest = Nest::start(QUICK);
     let list: Vec<String> = (0..60).map(|n| format!("Password{n}")).collect();
-    let said = hydra_list(&nest, "ssh", nest.port("ssh"), &list);
-    let missing = || {
-        let all = nest.api("incidents/all");
-        let incidents = all["incidents"].as_array().unwrap();
-        assert!(incidents.len() <= 1, "one attack is one incident: {all:#}");
-        let seen: Vec<_> = incidents.iter().flat_map(seen_passwords).collect();
-        list.iter()
-            .filter(|p| !seen.contains(p))
-            .cloned()
-            .collect::<Vec<_>>()
+    hydra_seen(&nest, "ssh", "SSH Login Attempt", &list);
+}
+
+/// What hydra gets behind a list of its own: it ends its last workers, now and then before they have
+/// sent anything.
+const LEFT_OVER: usize = 8;
+
+/// Tries a list by hydra; those of it that were seen, all of them, by the one incident of this title.
+fn hydra_seen(nest: &Nest, module: &str, title: &str, list: &[String]) -> Vec<String> {
+    let left_over = (0..LEFT_OVER).map(|n| format!("left over {n}"));
+    let all: Vec<String> = list.iter().cloned().chain(left_over).collect();
+    let said = hydra_list(nest, module, nest.port(module), &all);
+    assert!(said.contains("0 valid password"), "{said}");
+    let mut seen = Vec::new();
+    let missing = |seen: &[String]| -> Vec<String> {
+        let missing = list.iter().filter(|password| !seen.contains(password));
+        missing.cloned().collect()
     };
-    let done = await_some(|| missing().is_empty().then_some(()));
-    assert!(done.is_some(), "not seen: {:?}\n{said}", missing());
+    let done = await_some(|| {
+        let all = nest.api("incidents/all");
+        let incidents = all["incidents"].as_array()?;
+        let of_title = incidents.iter().filter(|one| one["summary"] == title);
+        let of_title: Vec<&Value> = of_title.collect();
+        assert!(of_title.len() <= 1, "one attack is one incident: {all:#}");
+        seen = of_title.into_iter().flat_map(seen_passwords).collect();
+        missing(&seen).is_empty().then_some(())
+    });
+    assert!(done.is_some(), "not seen: {:?}\n{said}", missing(&seen));
+    seen.retain(|password| list.contains(password));
+    seen
 }
 
 /// The passwords of an incident's events.
@@ -213,8 +227,7 @@ fn ftp_by_lftp_and_hydra() {
         events(&incident),
         [json!({"USERNAME": "backup", "PASSWORD": "letmein"})]
     );
-    hydra(&nest, "ftp", port);
-    nest.incident("FTP Login Attempt", 4);
+    hydra(&nest, "ftp", "FTP Login Attempt");
 }
 
 #[test]
@@ -244,8 +257,7 @@ fn telnet_by_inetutils_and_hydra() {
         "xterm"
     );
     assert_eq!(event.as_object().unwrap().len(), 4);
-    hydra(&nest, "telnet", port);
-    nest.incident("Telnet Login Attempt", 4);
+    hydra(&nest, "telnet", "Telnet Login Attempt");
 }
 
 #[test]
@@ -290,8 +302,7 @@ fn mysql_by_its_client_and_hydra() {
         "{salt}"
     );
     assert_eq!(event.as_object().unwrap().len(), 4);
-    hydra(&nest, "mysql", port);
-    nest.incident("MySQL Login Attempt", 4);
+    hydra(&nest, "mysql", "MySQL Login Attempt");
 }
 
 #[test]
@@ -485,21 +496,16 @@ fn await_monlist(nest: &Nest, said: &str) -> Value {
 }
 
 /// Three passwords by hydra.
-fn hydra(nest: &Nest, module: &str, port: u16) {
-    let said = hydra_list(
-        nest,
-        module,
-        port,
-        &["alpha", "bravo", "charlie"].map(str::to_owned),
-    );
-    assert!(said.contains("0 valid password"), "{said}");
+fn hydra(nest: &Nest, module: &str, title: &str) {
+    let list = ["alpha", "bravo", "charlie"].map(str::to_owned);
+    assert_eq!(hydra_seen(nest, module, title, &list).len(), list.len());
 }
 
 /// A list of passwords by hydra; what it printed.
 fn hydra_list(nest: &Nest, module: &str, port: u16, list: &[String]) -> String {
     let file = nest.dir.path().join("passwords");
     std::fs::write(&file, list.join("\n") + "\n").unwrap();
-    let tasks = if list.len() > 10 && module != "mysql" {
+    let tasks = if list.len() > 20 && module != "mysql" {
         "16"
     } else {
         "4"
