@@ -439,9 +439,10 @@ fn set_enabled(client: &Client, ids: &[String], enabled: bool) -> Result<ExitCod
     for token in find::all(client, ids)? {
         match client.set_token_enabled(&token.canarytoken, enabled) {
             Ok(()) => terminal::line(&format!("{word:<9} {}", named(&token))),
-            // What a cloud says of one token's key keeps no other from being switched.
-            Err(ClientError::Refused(why)) => {
-                terminal::problem(&format!("{}: {}", token.canarytoken, one_line(&why)));
+            // What a cloud says of one token's key, or never says, keeps no other from being switched.
+            Err(why @ (ClientError::Refused(_) | ClientError::Unreachable { .. })) => {
+                let why = one_line(&why.to_string());
+                terminal::problem(&format!("{}: {why}", token.canarytoken));
                 code = ExitCode::FAILURE;
             }
             Err(other) => return Err(other.into()),

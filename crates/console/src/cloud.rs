@@ -11,7 +11,7 @@ use coalmine_core::token::{
     CONNECTED, CloudError, CloudProvider, CloudTouch, EVENT_KEY, INTEGRATION, Looked, Token,
     TokenKind,
 };
-use coalmine_core::{Endpoint, Sighting, SightingId, Subject, Timestamp, TokenId};
+use coalmine_core::{Endpoint, Sighting, SightingId, Subject, TokenId};
 use coalmine_store::StoreError;
 use coalmine_store::tokens::{TokenFilter, TokenRow};
 use serde_json::{Map, Value};
@@ -23,15 +23,9 @@ use crate::{Console, Shared, ingest, now};
 
 /// Most tokens of one account that are looked after.
 const MAX_TOKENS: usize = 10_000;
-/// Most times of one token's being disabled that are kept, the latest.
-const MAX_PAUSES: usize = 100;
-
 /// Held while a token is switched: of two switches at once, the one that ends last at the cloud must
 /// be the one that ends last here, or an enabled token would have a dead key.
 static SWITCH: Mutex<()> = Mutex::const_new(());
-
-/// When a token was disabled and when it was enabled again, in seconds; `None` while it's disabled.
-type Pause = (i64, Option<i64>);
 
 /// Looks after the tokens of one account until the store is closed.
 pub async fn run(console: Shared, provider: Arc<dyn CloudProvider>) {
@@ -103,7 +97,6 @@ async fn look(
         .collect();
     // Disabled tokens keep their marks: what was told once isn't told again when they're enabled.
     known.retain(|id, _| rows.iter().any(|row| row.id.as_str() == id));
-    let pauses = pauses(console, kind.id).await?;
     for row in rows.into_iter().filter(|row| row.enabled) {
         let id = row.id.clone();
         let mark = known.get(id.as_str()).cloned().unwrap_or_default();
@@ -119,11 +112,8 @@ async fn look(
             problem = Some(CloudError("the look ended before its time".to_owned()));
             continue;
         };
-        // What was done while it was disabled is told never, however late the cloud knows it.
-        let slept = pauses.get(id.as_str()).map_or(&[][..], Vec::as_slice);
         let sightings: Vec<Sighting> = touches
             .into_iter()
-            .filter(|touch| !is_within(slept, touch.at))
             .map(|touch| sighting(kind, &id, touch))
             .collect();
         problem = failed.or(problem);
@@ -207,47 +197,27 @@ pub async fn set_enabled(
         tokens.set_enabled(&token.id, enabled).await?;
         return Ok(None);
     }
-    let held = SWITCH.lock().await;
-    let at = now().secs();
     if !enabled {
+        // Nobody is told from now on, however long other switches take.
         tokens.set_enabled(&token.id, false).await?;
-        note_pause(console, token, |pauses| {
-            if pauses.last().is_none_or(|(_, until)| until.is_some()) {
-                pauses.push((at, None));
-            }
-        })
-        .await?;
+    }
+    let held = SWITCH.lock().await;
+    if !enabled {
+        // Another switch may have enabled it meanwhile.
+        tokens.set_enabled(&token.id, false).await?;
     }
     let switched = match account(console, &token.kind) {
         Ok(provider) => {
             let fields = token.fields.clone();
-            // It goes along: the cloud is asked to the end even where nobody waits for it any more.
+            // The lock goes along: the cloud is asked to the end even where nobody waits for it any more.
             blocking(move || provider.set_enabled(&fields, enabled).map(|()| held)).await
         }
         Err(problem) => Err(problem),
     };
     if enabled && switched.is_ok() {
-        note_pause(console, token, |pauses| {
-            if let Some((_, until @ None)) = pauses.last_mut() {
-                *until = Some(at);
-            }
-        })
-        .await?;
         tokens.set_enabled(&token.id, true).await?;
     }
     Ok(switched.err())
-}
-
-/// Forgets what is kept here of a token that is deleted.
-///
-/// # Errors
-/// The store's.
-pub async fn forget(console: &Console, token: &TokenRow) -> Result<(), StoreError> {
-    if !is_connected(&token.fields) {
-        return Ok(());
-    }
-    let _held = SWITCH.lock().await;
-    note_pause(console, token, Vec::clear).await
 }
 
 /// How a kind stands: `connected` or `local`, how far its tokens then reach, and what is wrong with
@@ -279,44 +249,6 @@ fn account(console: &Console, kind: &str) -> Result<Arc<dyn CloudProvider>, Clou
                        it, or delete them there";
         CloudError(problem.to_owned())
     })
-}
-
-/// When tokens of a kind were disabled, by id.
-async fn pauses(console: &Console, kind: &str) -> Result<BTreeMap<String, Vec<Pause>>, StoreError> {
-    let kept = console.store.settings().get(&pauses_of(kind)).await?;
-    Ok(kept.unwrap_or_default())
-}
-
-/// Changes when a token was disabled, while [`SWITCH`] is held.
-async fn note_pause(
-    console: &Console,
-    token: &TokenRow,
-    change: impl FnOnce(&mut Vec<Pause>),
-) -> Result<(), StoreError> {
-    let mut all = pauses(console, &token.kind).await?;
-    let mut own = all.remove(token.id.as_str()).unwrap_or_default();
-    let before = own.clone();
-    change(&mut own);
-    if own == before {
-        return Ok(());
-    }
-    own.drain(..own.len().saturating_sub(MAX_PAUSES));
-    if !own.is_empty() {
-        all.insert(token.id.to_string(), own);
-    }
-    let name = pauses_of(&token.kind);
-    console.store.settings().put(&name, &all).await
-}
-
-/// Whether something was done in a pause; its first and last second don't count.
-fn is_within(pauses: &[Pause], at: Timestamp) -> bool {
-    let at = at.secs();
-    let holds = |(from, until): &Pause| *from < at && until.is_none_or(|until| at < until);
-    pauses.iter().any(holds)
-}
-
-fn pauses_of(kind: &str) -> String {
-    format!("cloud_pauses:{kind}")
 }
 
 fn state(kind: &str) -> String {

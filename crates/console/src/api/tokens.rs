@@ -269,13 +269,16 @@ async fn set_enabled(ask: Ask, enabled: bool) -> Result<Answer, ApiError> {
     } else {
         ("canarytoken_disable", "disabled")
     };
-    let message = format!("{what} Canarytoken {}", token.id);
+    let mut message = format!("{what} Canarytoken {}", token.id);
+    let left = left.map(|problem| format!("its credentials may still be valid: {problem}"));
+    if let Some(left) = &left {
+        message = format!("{message}, but {left}");
+    }
     ask.audit(action, &message, Some(&token.flock_id)).await?;
     match left {
         None => Ok(Answer::done()),
-        Some(problem) => Err(ApiError::conflict(format!(
-            "The Canarytoken is disabled and does not alert, but its credentials may still be valid: \
-             {problem}"
+        Some(left) => Err(ApiError::conflict(format!(
+            "The Canarytoken is disabled and does not alert, but {left}"
         ))),
     }
 }
@@ -346,7 +349,6 @@ pub(super) async fn delete_all(ask: &Ask, doomed: &[TokenRow]) -> Result<(), Api
     }
     for token in doomed {
         store.tokens().delete(&token.id).await?;
-        cloud::forget(&ask.console, token).await?;
     }
     Ok(())
 }

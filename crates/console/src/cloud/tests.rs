@@ -147,11 +147,6 @@ impl Bench {
         (left.map(|problem| problem.0), asked, token.enabled)
     }
 
-    async fn pauses(&self) -> Vec<Pause> {
-        let all = pauses(&self.console, KIND.id).await.unwrap();
-        all.get(id(1).as_str()).cloned().unwrap_or_default()
-    }
-
     async fn problem(&self) -> Option<String> {
         let settings = self.console.store.settings();
         settings.get(&state(KIND.id)).await.unwrap()
@@ -301,78 +296,4 @@ async fn without_its_account_a_token_can_be_disabled_and_not_enabled() {
     assert_eq!((asked, enabled), (vec![], false));
     let (left, _, enabled) = bench.switch(true, said()).await;
     assert!(left.is_some() && !enabled);
-}
-
-#[tokio::test]
-async fn what_was_done_while_a_token_was_disabled_is_never_told() {
-    let bench = Bench::new().await;
-    bench.switch(false, said()).await;
-    bench.switch(false, said()).await;
-    bench.switch(true, failed(false)).await;
-    let [(_, None)] = bench.pauses().await[..] else {
-        panic!("{:?}", bench.pauses().await)
-    };
-    bench.switch(true, said()).await;
-    bench.switch(true, said()).await;
-    let [(from, Some(until))] = bench.pauses().await[..] else {
-        panic!("{:?}", bench.pauses().await)
-    };
-    assert!(from <= until && until <= now().secs());
-
-    let other = tokens_of(&bench).await.remove(1);
-    let token = tokens_of(&bench).await.remove(0);
-    note_pause(&bench.console, &token, |pauses| {
-        *pauses = vec![(1_000, Some(2_000))];
-    })
-    .await
-    .unwrap();
-    let touch = |at: i64| CloudTouch {
-        id: format!("e-{at}"),
-        at: Timestamp::from_secs(at),
-        source: None,
-        fields: Map::new(),
-    };
-    let used = Looked {
-        touches: [999, 1_000, 1_001, 1_999, 2_000, 2_001].map(touch).to_vec(),
-        ..said()
-    };
-    bench.round(used).await;
-    let counted = |id: &TokenId, all: &[coalmine_store::incidents::Incident]| {
-        let of = all
-            .iter()
-            .filter(|one| one.subject == Subject::Token(id.clone()));
-        of.map(|one| one.events_count).sum::<u64>()
-    };
-    let told = incidents(&bench.console).await;
-    assert_eq!(
-        (counted(&token.id, &told), counted(&other.id, &told)),
-        (4, 6)
-    );
-
-    forget(&bench.console, &token).await.unwrap();
-    assert_eq!(
-        pauses(&bench.console, KIND.id).await.unwrap(),
-        BTreeMap::new()
-    );
-}
-
-#[tokio::test]
-async fn of_many_pauses_the_latest_are_kept() {
-    let bench = Bench::new().await;
-    let token = tokens_of(&bench).await.remove(0);
-    let many: Vec<Pause> = (0..150).map(|n| (n, Some(n))).collect();
-    note_pause(&bench.console, &token, |pauses| *pauses = many.clone())
-        .await
-        .unwrap();
-    assert_eq!(bench.pauses().await, many[50..]);
-}
-
-/// The tokens, the first first.
-async fn tokens_of(bench: &Bench) -> Vec<TokenRow> {
-    let tokens = bench.console.store.tokens();
-    let mut rows = Vec::new();
-    for number in [1, 2] {
-        rows.push(tokens.get(&id(number)).await.unwrap().unwrap());
-    }
-    rows
 }
