@@ -106,10 +106,11 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// What mail comes in by. `None` while our own certificate is the only one: whoever looks at it
-    /// would deliver nothing, but does so in the clear.
+    /// What mail comes in by. `None` while our own certificate is all that the zone has: a mail server
+    /// that looks at it would deliver nothing, which it does in the clear.
     pub fn for_mail(&self) -> Option<TlsAcceptor> {
-        self.certificates.has_others().then(|| self.tls.clone())
+        let trusted = self.certificates.is_trusted(crate::now());
+        trusted.then(|| self.tls.clone())
     }
 }
 

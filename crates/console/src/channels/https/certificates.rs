@@ -116,10 +116,11 @@ impl Certificates {
         names.collect()
     }
 
-    /// Whether one is there that isn't our own.
-    pub fn has_others(&self) -> bool {
+    /// Whether the zone shows one that isn't our own.
+    pub fn is_trusted(&self, now: Timestamp) -> bool {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
-        !held.files.is_empty() || !held.issued.is_empty()
+        let shown = held.best(&self.zone, now);
+        shown.is_some_and(|entry| entry.origin != CertificateOrigin::SelfSigned)
     }
 
     /// What is shown, now and later.

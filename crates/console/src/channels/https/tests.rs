@@ -297,6 +297,10 @@ fn mail_comes_in_over_tls_once_there_is_a_certificate_from_elsewhere() {
     let face = Face::of(&config("", ""), None).unwrap();
     let shown = face.shown();
     assert!(shown.for_mail().is_none(), "ours is refused by who looks");
+    let others = Ca::new().issue(dir.path(), "b", &["docs.example.net"], 2099);
+    let ended = Ca::new().issue(dir.path(), "c", &[ZONE], 2024);
+    face.certificates.read_files(&[others, ended]).unwrap();
+    assert!(shown.for_mail().is_none(), "nor is one for the zone");
     let files = Ca::new().issue(dir.path(), "a", &[ZONE], 2099);
     let issued = Entry::read(&files.0, &files.1, CertificateOrigin::Acme).unwrap();
     face.certificates.issued(ZONE, issued);
