@@ -16,8 +16,10 @@ use super::{Stamp, stamp};
 use crate::ConsoleError;
 use crate::engine::{IgnoreList, IgnoreRule};
 
-/// How often the files are looked at. One that has changed is taken when two looks find it the same.
+/// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(60);
+/// One that has changed is looked at again so long after, and taken if it's still the same.
+const REST: Duration = Duration::from_secs(15);
 /// Longest list in bytes.
 const MAX_LIST: u64 = 64 * 1024 * 1024;
 /// Largest database in bytes.
@@ -74,22 +76,24 @@ impl Sources {
         if self.places.is_none() && self.lists().iter().all(|list| list.is_none()) {
             return;
         }
+        let mut at_rest = true;
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(if at_rest { LOOK } else { REST }).await;
             let sources = Arc::clone(&self);
             // A large file takes a while. Should reading panic, the next look comes all the same.
-            let _ = tokio::task::spawn_blocking(move || sources.refresh()).await;
+            let looked = tokio::task::spawn_blocking(move || sources.refresh()).await;
+            at_rest = looked.unwrap_or(true);
         }
     }
 
-    /// Looks at the files once. One after the other, so that no two are in memory twice.
-    fn refresh(&self) {
-        if let Some(places) = &self.places {
-            places.refresh();
-        }
+    /// Looks at the files once. One after the other, so that no two are in memory twice. Whether all
+    /// are at rest.
+    fn refresh(&self) -> bool {
+        let mut at_rest = self.places.as_ref().is_none_or(Followed::refresh);
         for list in self.lists().into_iter().flatten() {
-            list.refresh();
+            at_rest &= list.refresh();
         }
+        at_rest
     }
 
     fn lists(&self) -> [&Option<Followed<Addresses>>; 3] {
@@ -120,6 +124,16 @@ impl Sources {
         }
         fields
     }
+}
+
+/// What comes of a look at a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    Nothing,
+    /// It has changed and may go on doing so.
+    Moving,
+    /// It was read anew, or can't be.
+    Told(Result<(), String>),
 }
 
 /// A file and what it holds.
@@ -163,50 +177,54 @@ impl<T> Followed<T> {
         Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at the file and says in the log what has come of it.
-    fn refresh(&self) {
+    /// Looks at the file and says in the log what has come of it. Whether it is at rest.
+    fn refresh(&self) -> bool {
         let file = self.file.display();
         match self.look() {
-            None => {}
-            Some(Ok(())) => {
+            Look::Moving => return false,
+            Look::Nothing => {}
+            Look::Told(Ok(())) => {
                 tracing::info!(%file, "a file that [tokens] names has changed and was read anew");
             }
-            Some(Err(error)) => tracing::warn!(
+            Look::Told(Err(error)) => tracing::warn!(
                 %error,
                 "a file that [tokens] names can't be used any more; what it held before stays in \
                  use until it's there and whole: write it anew under another name and rename that, \
                  no restart is needed"
             ),
         }
+        true
     }
 
-    /// Takes the file if it has changed since it was read and is at rest. `None` where there is
-    /// nothing to tell.
-    fn look(&self) -> Option<Result<(), String>> {
+    /// Takes the file if it has changed since it was read and is at rest.
+    fn look(&self) -> Look {
         let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
         let now = stamp(&self.file);
         let seen = now.as_ref().ok().copied();
         // Whoever writes or moves it may not be done: half a list can look like a whole one.
         if std::mem::replace(&mut looks.seen, seen) != seen {
-            return None;
+            return Look::Moving;
         }
         if seen.is_some() && seen == looks.read {
-            return None;
+            return Look::Nothing;
         }
         looks.read = seen;
         match now.and_then(|now| self.read_again(now)) {
             Ok(()) => {
                 looks.problem = None;
-                Some(Ok(()))
+                Look::Told(Ok(()))
             }
             Err(cause) => {
                 // The system's reasons, such as a missing right, go by without a trace in the file.
-                if cause.raw_os_error().is_some() {
+                if cause.raw_os_error().is_some() || cause.kind() == io::ErrorKind::OutOfMemory {
                     looks.read = None;
                 }
                 let problem = failed(&self.file, cause).to_string();
                 let told = looks.problem.replace(problem.clone());
-                (told.as_ref() != Some(&problem)).then_some(Err(problem))
+                match told.as_ref() == Some(&problem) {
+                    true => Look::Nothing,
+                    false => Look::Told(Err(problem)),
+                }
             }
         }
     }
@@ -431,10 +449,13 @@ mod tests {
         );
     }
 
-    /// What a list at `file` tells at two looks, between which it's at rest.
-    fn looked<T>(list: &Followed<T>) -> Option<Result<(), String>> {
-        assert_eq!(list.look(), None, "not yet at rest");
-        list.look()
+    /// What a changed list tells at two looks, between which it's at rest.
+    fn looked<T>(list: &Followed<T>) -> Result<(), String> {
+        assert_eq!(list.look(), Look::Moving);
+        match list.look() {
+            Look::Told(told) => told,
+            other => panic!("{other:?}"),
+        }
     }
 
     fn list(file: &Path) -> Followed<Addresses> {
@@ -448,26 +469,26 @@ mod tests {
         std::fs::write(&file, "192.0.2.1\n").unwrap();
         let list = list(&file);
         let first = list.held();
-        assert_eq!((list.look(), list.look()), (None, None));
+        assert_eq!((list.look(), list.look()), (Look::Nothing, Look::Nothing));
         assert!(Arc::ptr_eq(&first, &list.held()), "unchanged, so not read");
 
         // Renamed over, with the same length.
         let other = dir.path().join("tor.new");
         std::fs::write(&other, "192.0.2.2\n").unwrap();
         std::fs::rename(&other, &file).unwrap();
-        assert_eq!(looked(&list), Some(Ok(())));
+        assert_eq!(looked(&list), Ok(()));
         assert!(list.held().holds(ip("192.0.2.2")) && !list.held().holds(ip("192.0.2.1")));
         assert!(first.holds(ip("192.0.2.1")), "whoever has the old one");
         assert_eq!(Arc::strong_count(&first), 1, "nobody else keeps it");
         let second = list.held();
-        assert_eq!((list.look(), list.look()), (None, None));
+        assert_eq!((list.look(), list.look()), (Look::Nothing, Look::Nothing));
         assert!(Arc::ptr_eq(&second, &list.held()), "read once");
 
         // Rewritten where it is, in two parts with a look between; the first could be a whole list.
         std::fs::write(&file, "192.0.2.3\n192.0.2.4").unwrap();
-        assert_eq!(list.look(), None);
+        assert_eq!(list.look(), Look::Moving);
         std::fs::write(&file, "192.0.2.3\n192.0.2.40\n").unwrap();
-        assert_eq!(looked(&list), Some(Ok(())));
+        assert_eq!(looked(&list), Ok(()));
         assert!(list.held().holds(ip("192.0.2.40")) && !list.held().holds(ip("192.0.2.4")));
     }
 
@@ -478,10 +499,14 @@ mod tests {
         std::fs::write(&file, "192.0.2.1\n").unwrap();
         let list = list(&file);
         let told = |part: &str| {
-            let problem = looked(&list).unwrap().unwrap_err();
+            let problem = looked(&list).unwrap_err();
             assert!(problem.contains(part), "{problem}");
             assert!(problem.contains(file.to_str().unwrap()), "{problem}");
-            assert_eq!((list.look(), list.look()), (None, None), "once");
+            assert_eq!(
+                (list.look(), list.look()),
+                (Look::Nothing, Look::Nothing),
+                "once"
+            );
             assert!(list.held().holds(ip("192.0.2.1")));
         };
         std::fs::write(&file, "192.0.2.9\n<html>\n").unwrap();
@@ -497,10 +522,10 @@ mod tests {
         told("UTF-8");
 
         std::fs::write(&file, "192.0.2.2\n").unwrap();
-        assert_eq!(looked(&list), Some(Ok(())));
+        assert_eq!(looked(&list), Ok(()));
         assert!(list.held().holds(ip("192.0.2.2")) && !list.held().holds(ip("192.0.2.1")));
         std::fs::write(&file, "192.0.2.9\n<html>\n").unwrap();
-        let again = looked(&list).unwrap().unwrap_err();
+        let again = looked(&list).unwrap_err();
         assert!(again.contains("<html>"), "told again after it was right");
     }
 
@@ -512,15 +537,15 @@ mod tests {
         let list = list(&file);
         for _ in 0..2 {
             std::fs::rename(&file, &aside).unwrap();
-            assert!(looked(&list).unwrap().is_err());
+            assert!(looked(&list).is_err());
             std::fs::rename(&aside, &file).unwrap();
-            assert_eq!(looked(&list), Some(Ok(())));
+            assert_eq!(looked(&list), Ok(()));
         }
         // Moved away and back between two looks.
         std::fs::rename(&file, &aside).unwrap();
-        assert_eq!(list.look(), None);
+        assert_eq!(list.look(), Look::Moving);
         std::fs::rename(&aside, &file).unwrap();
-        assert_eq!((list.look(), list.look()), (None, None));
+        assert_eq!((list.look(), list.look()), (Look::Moving, Look::Nothing));
     }
 
     #[test]
@@ -538,10 +563,10 @@ mod tests {
         let list = Followed::new(&file, read).unwrap();
         std::fs::write(&file, "second").unwrap();
         *REFUSED.lock().unwrap() = true;
-        assert!(looked(&list).unwrap().is_err());
-        assert_eq!((list.look(), list.held().as_str()), (None, "one"));
+        assert!(looked(&list).is_err());
+        assert_eq!((list.look(), list.held().as_str()), (Look::Nothing, "one"));
         *REFUSED.lock().unwrap() = false;
-        assert_eq!(list.look(), Some(Ok(())));
+        assert_eq!(list.look(), Look::Told(Ok(())));
         assert_eq!(list.held().as_str(), "second");
     }
 
@@ -572,7 +597,7 @@ mod tests {
         let mut half = sample();
         half.truncate(half.len() / 2);
         std::fs::write(&places, half).unwrap();
-        tokio::time::sleep(LOOK * 3).await;
+        tokio::time::sleep(LOOK + REST * 2).await;
         assert_eq!(known(), ("Utrecht".to_owned(), true));
 
         let mut other = sample();
