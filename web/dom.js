@@ -33,11 +33,23 @@ export function inUse(node) {
   return (node !== document.activeElement && node.contains(document.activeElement)) || (!chosen.isCollapsed && node.contains(chosen.anchorNode)) || node.matches(":active");
 }
 
+// Nodes that are pressed or selected, and what is to be drawn in them then.
+const waiting = new WeakMap();
+
 /** `draw`s what stands in `node` anew; what is pressed or selected there may first be let go. The keyboard stays. */
 export function redraw(node, draw) {
+  if (waiting.has(node)) return void waiting.set(node, draw);
   const wait = node.matches(":active") ? "pointerup" : !getSelection().isCollapsed && getSelection().containsNode(node, true) ? "selectionchange" : null;
   // Later than the event itself: the click comes after it.
-  if (wait) return document.addEventListener(wait, () => setTimeout(() => redraw(node, draw)), { once: true });
+  if (wait) {
+    waiting.set(node, draw);
+    document.addEventListener(wait, () => setTimeout(() => {
+      const last = waiting.get(node);
+      waiting.delete(node);
+      redraw(node, last);
+    }), { once: true });
+    return;
+  }
   const focused = node.contains(document.activeElement);
   draw();
   if (focused) node.firstChild.focus({ preventScroll: true });

@@ -22,22 +22,25 @@ export const lines = (text, props) => {
  */
 export function form(title, about, fields, save, ...others) {
   const said = h("p", { role: "status" });
+  // In this form: another token's may stand there by now.
+  const wrong = (input) => node.querySelector(`#${input.id}-wrong`);
   let busy = false;
   const run = async (work) => {
     if (busy) return;
     busy = true;
     let blamed = node.querySelector("input, textarea"), simply = "It is not taken.";
     said.replaceChildren();
-    for (const input of node.querySelectorAll("[aria-invalid]")) { input.removeAttribute("aria-invalid"); document.getElementById(`${input.id}-wrong`).textContent = ""; }
+    for (const input of node.querySelectorAll("[aria-invalid]")) { input.removeAttribute("aria-invalid"); wrong(input).textContent = ""; }
     try {
       said.replaceChildren(await work((input, doing, otherwise = simply) => { blamed = input; simply = otherwise; return doing; }));
     } catch (error) {
       blamed.setAttribute("aria-invalid", "true");
-      document.getElementById(`${blamed.id}-wrong`).textContent = words(error.message) ?? simply;
+      wrong(blamed).textContent = words(error.message) ?? simply;
       said.replaceChildren("It was not saved.");
       blamed.focus();
+    } finally {
+      busy = false;
     }
-    busy = false;
   };
   const node = h("form", { class: "stack", onsubmit: (event) => { event.preventDefault(); run(save); } },
     h("h3", {}, title), about && h("p", { class: "small" }, about), fields,
@@ -50,5 +53,5 @@ export function form(title, about, fields, save, ...others) {
 function words(message) {
   if (/^Parameter \w+ was invalid\.$/.test(message)) return null;
   const text = message.replace(/^Could not process the parameters\. /, "").replace(/^Parameter \w+ was invalid\. /, "").replace(/^[a-z_]+: /, "");
-  return text[0].toUpperCase() + text.slice(1);
+  return text ? text[0].toUpperCase() + text.slice(1) : null;
 }

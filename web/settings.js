@@ -41,17 +41,19 @@ function tokens() {
       const list = lines(more.canarytokens_user_domains, { maxlength: 10_000, class: "code" }), may = tick(set.canarytokens_user_domains_enable);
       const saveDomains = async (at) => {
         // The API takes no empty text, and leaves out empty lines.
-        await at(list, post("settings/canarytokens/user_domains/save", { user_domains: list.value.trim() || "\n" }), "A line is no domain such as docs.example.com, or there are more than 100.");
+        const sent = list.value;
+        await at(list, post("settings/canarytokens/user_domains/save", { user_domains: sent.trim() || "\n" }), "A line is no domain such as docs.example.com, or there are more than 100.");
         await at(may, switched("user_domains", may));
         const { user_domains: now } = await get("settings/canarytokens/user_domains/list");
-        list.value = now.join("\n");
+        if (list.value === sent) list.value = now.join("\n");
         return !may.checked ? "Saved: new tokens do not live in them." : now.length === 0 ? "Saved: there is none." : `Saved: new tokens may live in ${now.length === 1 ? "it" : "them"}.`;
       };
       const root = lines(more.canarytokens_webroot, { maxlength: 262_144, class: "code" }), shown = tick(set.canarytokens_webroot_enable);
       let kept = root.value;
       const saveRoot = async (at) => {
-        if (root.value !== kept) await at(root, post("settings/canarytokens/webroot/save", { webroot: root.value }));
-        kept = root.value;
+        const text = root.value;
+        if (text !== kept) await at(root, post("settings/canarytokens/webroot/save", { webroot: text }));
+        kept = text;
         await at(shown, switched("webroot", shown));
         return shown.checked ? "Saved: it is shown." : "Saved: the usual picture is shown.";
       };

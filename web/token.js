@@ -42,6 +42,9 @@ export function open(root, address, { go }) {
       drawTrial();
       drawAbout();
       drawSettings();
+      // What was told meanwhile may be newer.
+      if (missed) refresh(false, true);
+      missed = false;
     } catch (error) {
       if (closed || asked !== id) return;
       token = null;
@@ -79,23 +82,27 @@ export function open(root, address, { go }) {
   }
 
   async function change(action, params, done) {
-    const was = token.enabled;
-    try {
-      await post(`canarytoken/${action}`, { canarytoken: id, ...params });
-      token = (await get("canarytoken/fetch", { canarytoken: id })).token;
+    const asked = id, was = token.enabled, fetched = () => get("canarytoken/fetch", { canarytoken: asked });
+    const draw = (fresh) => {
+      if (closed || asked !== id) return;
+      token = fresh;
       drawHead();
       drawTrial();
+    };
+    try {
+      await post(`canarytoken/${action}`, { canarytoken: asked, ...params });
+      draw((await fetched()).token);
       toast(done);
       return true;
     } catch (error) {
       // It may have been changed here and not at the cloud that the token lives in.
-      token = (await get("canarytoken/fetch", { canarytoken: id }).catch(() => ({ token }))).token;
-      if (token.enabled === was) {
+      const fresh = await fetched().then((answer) => answer.token, () => null);
+      if (!fresh || fresh.enabled === was) {
         toast(`It was not changed: ${error.message}`);
       } else {
-        drawHead();
-        drawTrial();
+        draw(fresh);
         toast(error.message);
+        if (!closed && asked === id) notify(h("b", {}, error.message));
       }
       return false;
     }
@@ -126,8 +133,14 @@ export function open(root, address, { go }) {
   function drawNotice() {
     const made = sessionStorage.getItem("made") === id;
     sessionStorage.removeItem("made");
-    notice.replaceChildren(made ? h("div", { class: "notice" }, h("p", {}, h("b", {}, "It is armed. Now place it."), " Then try it once: you know what an incident of it looks like, and that it works from there.")) : "");
-    notice.hidden = !made;
+    if (made) notify(h("b", {}, "It is armed. Now place it."), " Then try it once: you know what an incident of it looks like, and that it works from there.");
+    else notify();
+  }
+
+  /** Something that stays said while the token is shown; nothing by nothing. */
+  function notify(...words) {
+    notice.replaceChildren(words.length ? h("div", { class: "notice" }, h("p", {}, words)) : "");
+    notice.hidden = words.length === 0;
   }
 
   // ---- touches
@@ -224,6 +237,7 @@ export function open(root, address, { go }) {
       const forms = await tokenSettings(token, kind, (fresh) => {
         if (closed || asked !== id) return;
         token = fresh;
+        if (!head.querySelector("form")) drawHead();
         drawPlace();
         drawTrial();
       });
@@ -243,10 +257,17 @@ export function open(root, address, { go }) {
       h("dl", { class: "factlist" }, fact("Kind", kind.title), fact("Reach", plain(kind.reach)), fact("Made", time(Number(token.created) * 1000, "absolute")), fact("Flock", h("bdi", {}, hits.flock)), fact("Id", inert(id))));
   }
 
-  let busy = false, again = null, deleting = false;
+  let busy = false, again = null, deleting = false, missed = false;
+  // What could not be drawn because it was in use.
+  const due = new Map();
+  const draw = (part, drawn) => { if (inUse(part)) due.set(part, drawn); else { due.delete(part); drawn(); } };
+  const late = () => setTimeout(() => { if (!closed) for (const [part, drawn] of [...due]) draw(part, drawn); });
+  body.addEventListener("focusout", late);
+  body.addEventListener("pointerup", late);
   /** Looks at its touches again; `whole`: and at itself, for somebody else may have changed it. */
   async function refresh(redraw = false, whole = false) {
-    if (!token || deleting) return;
+    if (!token) { missed = true; return; }
+    if (deleting) return;
     if (busy) { again = { redraw: redraw || again?.redraw, whole: whole || again?.whole }; return; }
     busy = true;
     const asked = id;
@@ -258,8 +279,8 @@ export function open(root, address, { go }) {
         hits = fresh;
         if (other) {
           token = now;
-          if (!inUse(place)) drawPlace();
-          if (!inUse(trial)) drawTrial();
+          draw(place, drawPlace);
+          draw(trial, drawTrial);
         }
         if ((changed || other) && !head.querySelector("form")) drawHead();
         if (changed) {

@@ -48,10 +48,10 @@ export async function tokenSettings(token, kind, changed) {
     const { ignore_lists: set } = await get(path("fetch"), { flock_id, canarytoken });
     const list = lines(split(set.ignores).join("\n"), { maxlength: 10_000, class: "code" }), on = h("input", { type: "checkbox", checked: set.enabled === "true" });
     forms.push(form(title, about, [field("set-ignores", name, list, hint), field("set-ignoring", "This list counts", on, "Off: it is kept, and every touch makes an incident.")], async (at) => {
-      const entries = split(list.value);
+      const sent = list.value, entries = split(sent);
       await at(list, post(path("save"), { flock_id, canarytoken, ignores: entries.join(mark) }));
       await at(on, post(path(on.checked ? "enable" : "disable"), { flock_id, canarytoken }));
-      list.value = entries.join("\n");
+      if (list.value === sent) list.value = entries.join("\n");
       return on.checked ? `Saved: ${entries.length === 1 ? "one entry counts" : `${entries.length} entries count`}.` : "Saved: the list does not count.";
     }));
   }

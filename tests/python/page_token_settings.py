@@ -306,7 +306,7 @@ def others(page, seen):
     seen["focus_new"] = driver.execute_script(
         "return document.activeElement === document.querySelector('.row a')")
 
-    # An idle stream is heard, too.
+    # Signs of life reach browsers.
     seen["ping"] = driver.execute_async_script(
         "const stream = new EventSource('/live'), done = arguments[0];"
         "stream.addEventListener('ping', () => { stream.close(); done('heard'); })")
