@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset};
 use coalmine_core::text;
+use data_encoding::BASE64;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use imap_next::client::{Client, Event, Options};
@@ -348,11 +349,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<S> {
             }
         };
         // Servers may say the command again that they refuse.
+        let quoted = password.replace('\\', "\\\\").replace('"', "\\\"");
+        let answer = BASE64.encode(self.answer.as_deref().unwrap_or_default());
         let refused = |said: String| {
-            let said = match password.is_empty() {
-                true => said,
-                false => said.replace(&password, "***"),
-            };
+            let secrets = [&*quoted, &*password, &*answer].into_iter();
+            let said = secrets
+                .filter(|secret| !secret.is_empty())
+                .fold(said, |said, secret| said.replace(secret, "***"));
             Problem::Mailbox(format!("login refused: {said}"))
         };
         self.expect(body, refused).await

@@ -133,9 +133,9 @@ async fn a_server_that_says_the_password_again_is_told_without_it() {
         hear(&mut peer).await;
         say(&mut peer, "+ \r\n").await;
         hear(&mut peer).await;
-        say(&mut peer, "A1 NO master has another password than key\r\n").await;
+        say(&mut peer, "A1 NO not key, YWxpY2UAbWFzdGVyAGtleQ==\r\n").await;
     });
-    let refused = "login refused: master has another password than ***".to_owned();
+    let refused = "login refused: not ***, ***".to_owned();
     assert_eq!(placed.await, Err(Problem::Mailbox(refused)));
 }
 
