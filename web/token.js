@@ -42,6 +42,7 @@ export function open(root, address, { go }) {
       drawTrial();
       drawAbout();
       drawSettings();
+      due.clear();
       // What was told meanwhile may be newer.
       if (missed) refresh(false, true);
       missed = false;
@@ -93,7 +94,7 @@ export function open(root, address, { go }) {
       await post(`canarytoken/${action}`, { canarytoken: asked, ...params });
       draw((await fetched()).token);
       toast(done);
-      return true;
+      return !closed && asked === id;
     } catch (error) {
       // It may have been changed here and not at the cloud that the token lives in.
       const fresh = await fetched().then((answer) => answer.token, () => null);
@@ -261,7 +262,7 @@ export function open(root, address, { go }) {
   // What could not be drawn because it was in use.
   const due = new Map();
   const draw = (part, drawn) => { if (inUse(part)) due.set(part, drawn); else { due.delete(part); drawn(); } };
-  const late = () => setTimeout(() => { if (!closed) for (const [part, drawn] of [...due]) draw(part, drawn); });
+  const late = () => setTimeout(() => { if (!closed && token) for (const [part, drawn] of [...due]) draw(part, drawn); });
   body.addEventListener("focusout", late);
   body.addEventListener("pointerup", late);
   /** Looks at its touches again; `whole`: and at itself, for somebody else may have changed it. */
