@@ -11,6 +11,7 @@ use crate::acme::{Authority, Ways};
 use crate::console::CONNECT;
 use crate::nest::{Nest, await_some, client, client_with_input, have, missing};
 use crate::seen;
+use crate::token_net::swaks;
 
 const TITLE: &str = "Canarytoken triggered";
 const ZONE: &str = "tokens.example.com";
@@ -118,6 +119,22 @@ impl Ca {
     }
 }
 
+/// A nest whose channels, HTTPS and what `tokens` adds, show certificates for the zone and for another
+/// domain; with the authority that has issued them.
+fn with_two_certificates(tokens: &str) -> (Nest, Ca) {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = Ca::new(dir.path());
+    ca.issue("zone", &[ZONE, &format!("*.{ZONE}")]);
+    ca.issue("other", &[OTHER]);
+    let config = format!(
+        "[tokens]\nzone = \"{ZONE}\"\nhttps_port = 443\n{tokens}\
+         [[tokens.certificates]]\ncertificate = \"zone.pem\"\nkey = \"zone.key\"\n\
+         [[tokens.certificates]]\ncertificate = \"other.pem\"\nkey = \"other.key\"\n\
+         [[bird]]\npersonality = \"bare\"\n"
+    );
+    (Nest::start_in(dir, &config), ca)
+}
+
 /// Makes a token; what the API says of it.
 fn make(nest: &Nest, kind: &str, more: &[(&str, &str)]) -> Value {
     let form = [&[("kind", kind), ("memo", "in the wiki")], more].concat();
@@ -145,19 +162,7 @@ fn curl_reaches_tokens_of_two_domains_by_name_and_renewed_files_are_taken() {
     if !have("curl") || !have("openssl") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let ca = Ca::new(dir.path());
-    ca.issue("zone", &[ZONE, &format!("*.{ZONE}")]);
-    ca.issue("other", &[OTHER]);
-    let nest = Nest::start_in(
-        dir,
-        &format!(
-            "[tokens]\nzone = \"{ZONE}\"\nhttps_port = 443\n\
-             [[tokens.certificates]]\ncertificate = \"zone.pem\"\nkey = \"zone.key\"\n\
-             [[tokens.certificates]]\ncertificate = \"other.pem\"\nkey = \"other.key\"\n\
-             [[bird]]\npersonality = \"bare\"\n"
-        ),
-    );
+    let (nest, ca) = with_two_certificates("");
     let shown = &nest.run["tokens"]["https_certificates"];
     assert_eq!(shown[0]["names"], json!([ZONE, format!("*.{ZONE}")]));
     assert_eq!(
@@ -279,33 +284,10 @@ fn have_swaks_with_tls() -> bool {
     able
 }
 
-/// The configuration of a mail channel beside the HTTPS channel.
-fn with_mail(more: &str) -> String {
-    format!(
-        "[tokens]\nzone = \"{ZONE}\"\nhttps_port = 443\nsmtp_port = 25\n{more}\
-         [[bird]]\npersonality = \"bare\"\n"
-    )
-}
-
 /// Sends a mail by swaks, which insists on TLS; what was said.
-fn swaks(nest: &Nest, to: &str, more: &[&str]) -> String {
+fn swaks_over_tls(nest: &Nest, to: &str, more: &[&str]) -> String {
     let (server, port) = (nest.address.to_string(), port_of_mail(nest));
-    let basic = [
-        "--server",
-        &server,
-        "--port",
-        &port,
-        "--helo",
-        "mx.example",
-        "--from",
-        "eve@example.com",
-        "--to",
-        to,
-        "--h-Subject",
-        "Your account",
-        "--tls",
-    ];
-    client("swaks", &[&basic, more].concat())
+    swaks(&server, &port, to, &[&["--tls"], more].concat())
 }
 
 fn port_of_mail(nest: &Nest) -> String {
@@ -317,21 +299,11 @@ fn mail_servers_that_insist_on_tls_deliver() {
     if !have_swaks_with_tls() || !have("openssl") {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let ca = Ca::new(dir.path());
-    ca.issue("zone", &[ZONE, &format!("*.{ZONE}")]);
-    ca.issue("other", &[OTHER]);
-    let nest = Nest::start_in(
-        dir,
-        &with_mail(
-            "[[tokens.certificates]]\ncertificate = \"zone.pem\"\nkey = \"zone.key\"\n\
-             [[tokens.certificates]]\ncertificate = \"other.pem\"\nkey = \"other.key\"\n",
-        ),
-    );
+    let (nest, ca) = with_two_certificates("smtp_port = 25\n");
     let id = text(&make(&nest, "smtp", &[])["canarytoken"]);
     let to = format!("{id}@{ZONE}");
 
-    let said = swaks(&nest, &to, &["--tls-verify", "--tls-ca-path", &ca.file()]);
+    let said = swaks_over_tls(&nest, &to, &["--tls-verify", "--tls-ca-path", &ca.file()]);
     let secured = said.find("=== TLS started with cipher TLSv1.3:");
     let (clear, inside) = said.split_at(secured.unwrap_or_else(|| panic!("{said}")));
     assert!(
@@ -361,7 +333,7 @@ fn mail_servers_that_insist_on_tls_deliver() {
     assert!(info["message_size"].as_u64().unwrap() > 200, "{info}");
     assert_eq!(info.as_object().unwrap().len(), 2, "{info}");
     seen::check_other_views(&nest, &incident);
-    let unknown = swaks(&nest, &format!("nobody@{ZONE}"), &[]);
+    let unknown = swaks_over_tls(&nest, &format!("nobody@{ZONE}"), &[]);
     assert!(
         unknown.contains("<~  250 2.0.0 Ok: queued as "),
         "{unknown}"
@@ -505,15 +477,17 @@ fn mail_without_a_certificate_from_elsewhere_comes_in_the_clear() {
     if !have_swaks_with_tls() {
         return;
     }
-    let nest = Nest::start(&with_mail(""));
+    let nest = Nest::start(&format!(
+        "[tokens]\nzone = \"{ZONE}\"\nhttps_port = 443\nsmtp_port = 25\n[[bird]]\npersonality = \"bare\"\n"
+    ));
     let id = text(&make(&nest, "smtp", &[])["canarytoken"]);
     let to = format!("{id}@{ZONE}");
-    let said = swaks(&nest, &to, &[]);
+    let said = swaks_over_tls(&nest, &to, &[]);
     assert!(
         said.contains("*** Host did not advertise STARTTLS"),
         "{said}"
     );
-    let said = swaks(&nest, &to, &["--tls-optional"]);
+    let said = swaks_over_tls(&nest, &to, &["--tls-optional"]);
     assert!(said.contains("<-  250 2.0.0 Ok: queued as "), "{said}");
     let incident = nest.incident(TITLE, 1);
     assert_eq!(seen::events(&incident)[0]["additional_info"]["tls"], false);

@@ -208,6 +208,25 @@ fn a_mariadb_that_loads_a_dump_logs_in() {
     assert_eq!(info["user"], format!("{token}fr_FR{}", host.trim()));
 }
 
+/// Sends a mail by swaks; what was said.
+pub fn swaks(server: &str, port: &str, to: &str, more: &[&str]) -> String {
+    let basic = [
+        "--server",
+        server,
+        "--port",
+        port,
+        "--helo",
+        "mx.example",
+        "--from",
+        "eve@example.com",
+        "--to",
+        to,
+        "--h-Subject",
+        "Your account",
+    ];
+    client("swaks", &[&basic, more].concat())
+}
+
 #[test]
 fn mail_by_swaks_and_python_is_taken_and_told() {
     if !have("swaks") {
@@ -219,33 +238,17 @@ fn mail_by_swaks_and_python_is_taken_and_told() {
     let file = nest.dir.path().join("plan.txt");
     std::fs::write(&file, "hello").unwrap();
     let attached = format!("@{}", file.display());
-    let send = |to: &str| {
-        client(
-            "swaks",
-            &[
-                "--server",
-                "127.0.0.1",
-                "--port",
-                &port,
-                "--helo",
-                "mx.example",
-                "--from",
-                "eve@example.com",
-                "--to",
-                to,
-                "--h-Subject",
-                "Your account",
-                "--body",
-                "see http://evil.example/login now",
-                "--attach-name",
-                "plan.txt",
-                "--attach-type",
-                "text/plain",
-                "--attach",
-                &attached,
-            ],
-        )
-    };
+    let more = [
+        "--body",
+        "see http://evil.example/login now",
+        "--attach-name",
+        "plan.txt",
+        "--attach-type",
+        "text/plain",
+        "--attach",
+        &attached,
+    ];
+    let send = |to: &str| swaks("127.0.0.1", &port, to, &more);
     let said = send(&format!("{token}@localhost"));
     assert!(said.contains("250 2.0.0 Ok: queued as "), "{said}");
     let unknown = send("nobody@localhost");
