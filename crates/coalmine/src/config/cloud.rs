@@ -128,10 +128,11 @@ pub fn read(file: &Table, folder: &Path, faults: &mut Vec<Fault>) -> CloudPart {
     };
     let mut text = |name: &str| match table.get(name)? {
         Value::String(text) if is_word(text) => Some(text.clone()),
-        // As `config show` writes a secret.
         Value::String(text) if text.is_empty() && name == SECRET => {
-            let problem = format!("is empty; write it in, or name {SECRET}_file");
-            fault(&format!("cloud.aws.{name}"), problem);
+            fault(
+                &format!("cloud.aws.{name}"),
+                super::show::still_hidden(name),
+            );
             None
         }
         _ => {

@@ -538,8 +538,7 @@ impl<'a> Section<'a> {
     fn secret(&mut self, key: &str) -> Option<String> {
         let problem = match self.table.get(key)? {
             Value::String(text) if !text.is_empty() => return Some(text.clone()),
-            // As `config show` writes it.
-            Value::String(_) => format!("is empty; write it in, or name {key}_file"),
+            Value::String(_) => super::show::still_hidden(key),
             _ => "must be a text in quotes".to_owned(),
         };
         self.fault(key, problem);

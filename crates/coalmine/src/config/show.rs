@@ -138,6 +138,11 @@ pub fn hidden(key: &str) -> (String, String) {
     (comment, format!("{key} = \"\""))
 }
 
+/// What reading says of a secret that stands as [`hidden`] left it.
+pub fn still_hidden(key: &str) -> String {
+    format!("is empty; write it in, or name {key}_file")
+}
+
 fn imap(server: &ImapServer) -> String {
     let text = |text: &str| value(&text.into());
     let password = |password: &Password| match password {
